@@ -1,0 +1,193 @@
+"""Where a format lies on the real line: real = scale * (code - zero_point). The equation is written here only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from bitsmith.errors import PlanError
+from bitsmith.numerics.formats import Array, Format, parse_format
+
+SMALLEST_SCALE = float(np.finfo(np.float32).tiny)      # below it a scale loses bits, and processors flush it to zero
+LARGEST_SCALE = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How a tensor is cut into pieces with one scale each: along every axis named in `sizes`, blocks of that many elements.
+
+    Blocks.whole()           one scale for the tensor
+    Blocks.channels(0)       one for each index of axis 0
+    Blocks({0: 4})           one for every group of four channels
+    Blocks({0: 1, 1: 32})    32 inputs of one output channel each (ONNX's blocked quantization)
+    """
+
+    sizes: Mapping[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if any(axis < 0 or size < 1 for axis, size in self.sizes.items()):
+            raise PlanError(f"Blocks need axes from 0 and sizes from 1, not {dict(self.sizes)}.")
+        object.__setattr__(self, "sizes", MappingProxyType(dict(sorted(self.sizes.items()))))
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.sizes.items()))
+
+    def __reduce__(self) -> tuple[type["Blocks"], tuple[dict[int, int]]]:
+        return Blocks, (dict(self.sizes),)
+
+    @classmethod
+    def whole(cls) -> "Blocks":
+        return cls()
+
+    @classmethod
+    def channels(cls, axis: int) -> "Blocks":
+        return cls({axis: 1})
+
+    @property
+    def channel_axis(self) -> int | None:
+        """The axis, where blocks are single channels of it; else None."""
+        return next(iter(self.sizes)) if list(self.sizes.values()) == [1] else None
+
+    def shape(self, tensor_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the scales of a tensor: the number of blocks along each axis; () for the whole."""
+        if not self.sizes:
+            return ()
+        if max(self.sizes) >= len(tensor_shape):
+            raise PlanError(f"Blocks along axis {max(self.sizes)} do not fit a tensor of shape {tensor_shape}.")
+        return tuple(-(-d // self.sizes[a]) if a in self.sizes else 1 for a, d in enumerate(tensor_shape))
+
+    def spread(self, per_block: Array, tensor_shape: tuple[int, ...]) -> Array:
+        """One value per block -> an array that broadcasts against the tensor."""
+        for axis, size in self.sizes.items():
+            if size > 1:
+                per_block = np.repeat(per_block, size, axis)
+                per_block = per_block[(slice(None),) * axis + (slice(tensor_shape[axis]),)]
+        return per_block
+
+    def reduce(self, ufunc: np.ufunc, tensor: Array) -> Array:
+        """`ufunc` reduced over every block; the shape is `self.shape(tensor.shape)`."""
+        whole_axes = tuple(a for a in range(tensor.ndim) if a not in self.sizes)
+        out = ufunc.reduce(tensor, axis=whole_axes, keepdims=bool(self.sizes))
+        for axis, size in self.sizes.items():
+            out = ufunc.reduceat(out, range(0, tensor.shape[axis], size), axis) if size > 1 else out
+        return np.asarray(out)
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """A format placed on one tensor: real = scale * (code - zero_point).
+
+    scale       float32, positive, shape `blocks.shape(tensor.shape)`
+    zero_point  the code of 0.0, int32, same shape
+    """
+
+    format: Format
+    scale: Array
+    zero_point: Array
+    blocks: Blocks = Blocks()
+
+    def __post_init__(self) -> None:
+        scale = np.asarray(self.scale, np.float32)
+        object.__setattr__(self, "scale", scale)
+        object.__setattr__(self, "zero_point", np.broadcast_to(np.asarray(self.zero_point, np.int32), scale.shape))
+        if not (np.isfinite(scale).all() and (scale > 0).all()):
+            raise PlanError(f"A scale must be positive and finite, not {scale.ravel()[:4]}.")
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Encoding)
+            and self.format == other.format
+            and self.blocks == other.blocks
+            and np.array_equal(self.scale, other.scale)
+            and np.array_equal(self.zero_point, other.zero_point)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def quantize(self, real: Array) -> Array:
+        """Real values -> codes, rounded and saturated as the format says; float32 arithmetic as ONNX QuantizeLinear."""
+        scale, zero_point = self._spread(real.shape)
+        precision = np.float32 if self.format.bits <= 16 else np.float64       # an int32 bias has more digits than float32
+        with np.errstate(over="ignore"):
+            steps = np.asarray(real, precision) / scale
+        return self.format.encode(steps, zero_point)
+
+    def dequantize(self, codes: Array) -> Array:
+        """Codes -> float32 real values."""
+        scale, zero_point = self._spread(codes.shape)
+        steps = self.format.decode(codes).astype(np.int32) - zero_point
+        return np.asarray(steps.astype(np.float32) * scale, np.float32)
+
+    def simulate(self, real: Array) -> Array:
+        """What is left of real values after one trip through the codes."""
+        return self.dequantize(self.quantize(real))
+
+    @cached_property
+    def lowest(self) -> Array:
+        """The lowest real value of each block, float32."""
+        return np.asarray(np.float32(self.scale) * (self.format.lowest - self.zero_point).astype(np.float32))
+
+    @cached_property
+    def highest(self) -> Array:
+        """The highest real value of each block, float32."""
+        return np.asarray(np.float32(self.scale) * (self.format.highest - self.zero_point).astype(np.float32))
+
+    def _spread(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        if self.blocks.sizes and self.blocks.shape(shape) != self.scale.shape:
+            raise PlanError(f"An encoding with scales of shape {self.scale.shape} does not fit a tensor of shape {shape}.")
+        return self.blocks.spread(self.scale, shape), self.blocks.spread(self.zero_point, shape)
+
+
+def spanning(low: Array | float, high: Array | float, format: Format, *, symmetric: bool = False,
+             power_of_two: bool = False, blocks: Blocks = Blocks()) -> Encoding:
+    """The encoding whose codes reach from `low` to `high` (of each block) and that has a code for 0.0.
+
+    Affine: scale = (high - low) / (codes - 1), the zero point is rounded (Jacob 2018, section 3).
+    Symmetric: the zero point is 0, or, for unsigned codes and values of both signs, the middle.
+    `power_of_two` rounds the scale up to the next power of two, so that nothing more is clipped.
+    """
+    low = np.minimum(np.asarray(low, np.float64), 0.0)
+    high = np.maximum(np.asarray(high, np.float64), 0.0)
+    steps = float(format.highest - format.lowest)
+    if symmetric:
+        middle = 0 if format.lowest < 0 else (format.highest + 1) // 2
+        zero_point = np.where((low < 0) | (format.lowest < 0), middle, 0)
+        above, below = format.highest - zero_point, zero_point - format.lowest
+        scale = np.maximum(high / above, -low / np.maximum(below, 1))
+        zero_point = np.asarray(zero_point)
+    else:
+        scale = (high - low) / steps
+        zero_point = np.zeros_like(scale)
+    scale = np.where(scale > 0, scale, 1.0)
+    if power_of_two:
+        scale = np.exp2(np.ceil(np.log2(scale)))
+    scale = np.clip(scale, SMALLEST_SCALE, LARGEST_SCALE).astype(np.float32).astype(np.float64)
+    if not symmetric:
+        zero_point = np.clip(np.rint(format.lowest - low / scale), format.lowest, format.highest)
+    return Encoding(format, scale.astype(np.float32), zero_point.astype(np.int32), blocks)
+
+
+def to_dict(encoding: Encoding) -> dict[str, Any]:
+    """As plain data; floats are written so that they come back exactly."""
+    return {
+        "format": encoding.format.name,
+        "scale": np.asarray(encoding.scale, np.float64).tolist(),
+        "zero_point": encoding.zero_point.tolist() if encoding.zero_point.any() else 0,
+        **({"blocks": {str(a): s for a, s in encoding.blocks.sizes.items()}} if encoding.blocks.sizes else {}),
+    }
+
+
+def from_dict(data: Mapping[str, Any]) -> Encoding:
+    """The inverse of `to_dict`. Raises PlanError for anything that `to_dict` would not write."""
+    try:
+        blocks = Blocks({int(axis): int(size) for axis, size in data.get("blocks", {}).items()})
+        scale, zero_point = np.asarray(data["scale"], np.float32), np.asarray(data["zero_point"])
+        format = parse_format(data["format"])
+        if not np.issubdtype(zero_point.dtype, np.integer) or zero_point.min() < format.lowest or zero_point.max() > format.highest:
+            raise PlanError(f"A zero point must be a code of {format.name}.")
+        return Encoding(format, scale, zero_point, blocks)
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise PlanError(f"This is not an encoding: {str(data)[:120]} ({problem}).") from problem

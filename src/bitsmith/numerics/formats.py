@@ -1,0 +1,113 @@
+"""Which codes a format has. A format is a set of positions on a line; an Encoding says where that line lies."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bitsmith.errors import RecipeError
+
+Array = npt.NDArray[Any]
+Ties = Literal["even", "away"]
+
+
+class Format(Protocol):
+    """A set of codes, each a step on a line whose zero an Encoding places.
+
+    `encode` takes steps from zero to the nearest codes; `decode` takes codes to the steps they stand for, zero point included.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def bits(self) -> int: ...
+    @property
+    def storage(self) -> np.dtype[Any]: ...
+    @property
+    def lowest(self) -> int: ...
+    @property
+    def highest(self) -> int: ...
+    def encode(self, steps: Array, zero_point: Array) -> Array: ...
+    def decode(self, codes: Array) -> Array: ...
+
+
+def round_to_even(positions: Array) -> Array:
+    """Nearest integers, ties to even (IEEE 754 roundTiesToEven; what ONNX QuantizeLinear does)."""
+    return np.rint(positions)
+
+
+def round_away(positions: Array) -> Array:
+    """Nearest integers, ties away from zero (MATLAB's `round`)."""
+    whole = np.trunc(positions)
+    return whole + np.copysign(np.abs(positions - whole) >= 0.5, positions)
+
+
+ROUNDINGS = {"even": round_to_even, "away": round_away}
+
+
+@dataclass(frozen=True)
+class Integer:
+    """Signed or unsigned integers of 2 to 16 bits (and int32, for biases and accumulators).
+
+    `restricted` leaves the lowest signed code out, so that the range is symmetric: -127..127 for int8.
+    `ties` says where a value half-way between two codes goes.
+    """
+
+    bits: int
+    signed: bool = True
+    restricted: bool = False
+    ties: Ties = "even"
+
+    def __post_init__(self) -> None:
+        if not (2 <= self.bits <= 16 or (self.bits == 32 and self.signed)):
+            raise RecipeError(f"Integers have 2 to 16 bits (or are int32), not {self.bits}; choose for instance 'int8'.")
+        if self.ties not in ROUNDINGS:
+            raise RecipeError(f"Ties go to 'even' or 'away', not to {self.ties!r}.")
+        if self.restricted and not self.signed:
+            raise RecipeError("Only signed integers have a restricted range; write 'int8-restricted', not 'uint8-restricted'.")
+
+    @property
+    def name(self) -> str:
+        sign = "int" if self.signed else "uint"
+        return f"{sign}{self.bits}" + "-restricted" * self.restricted + "-away" * (self.ties == "away")
+
+    @property
+    def lowest(self) -> int:
+        return -(2 ** (self.bits - 1)) + self.restricted if self.signed else 0
+
+    @property
+    def highest(self) -> int:
+        return 2 ** (self.bits - self.signed) - 1
+
+    @property
+    def storage(self) -> np.dtype[Any]:
+        """The smallest numpy type that holds a code."""
+        width = 8 if self.bits <= 8 else 16 if self.bits <= 16 else 32
+        return np.dtype(f"{'int' if self.signed else 'uint'}{width}")
+
+    def encode(self, steps: Array, zero_point: Array) -> Array:
+        """Round, add the zero point, saturate. NaN becomes the zero point."""
+        rounded = ROUNDINGS[self.ties](steps)
+        if np.isnan(rounded).any():
+            rounded = np.nan_to_num(rounded, nan=0.0, posinf=np.inf, neginf=-np.inf)
+        return np.clip(rounded + zero_point, self.lowest, self.highest).astype(self.storage)
+
+    def decode(self, codes: Array) -> Array:
+        return codes
+
+
+INTEGER = re.compile(r"(u?)int(\d+)(-restricted)?(-away)?")
+
+
+def parse_format(name: str) -> Format:
+    """The format with this name: `int8`, `uint4`, `int8-restricted`, `int16-away` ...
+
+    Raises RecipeError for a name that no format has.
+    """
+    found = INTEGER.fullmatch(name)
+    if not found:
+        raise RecipeError(f"No format is called {name!r}; there are int2 to int16 and uint2 to uint16, with '-restricted' or '-away' added.")
+    unsigned, bits, restricted, away = found.groups()
+    return Integer(int(bits), signed=not unsigned, restricted=bool(restricted), ties="away" if away else "even")
