@@ -1,0 +1,15 @@
+"""Lets every test import networks.py beside this file, and knows where real networks lie, where they do."""
+
+from pathlib import Path
+
+import pytest
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
+
+
+@pytest.fixture(scope="session")
+def real_folder() -> Path:
+    """The folder of real networks and data; tests that need it skip, saying so, where it is absent."""
+    if not REAL.is_dir():
+        pytest.skip("the real networks (../shared/real) are not here")
+    return REAL
