@@ -1,13 +1,15 @@
 """What quantization may know of an ONNX operator."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from bitsmith.integer.instructions import Instruction
-from bitsmith.operators.site import Site
+if TYPE_CHECKING:
+    from bitsmith.integer.instructions import Instruction
+    from bitsmith.operators.site import Site
 
 
 class Flow(Enum):
@@ -17,6 +19,7 @@ class Flow(Enum):
     INPUT_TO_OUTPUT = auto()    # the first input's codes come out, moved (Reshape, MaxPool)
     OUTPUT_TO_INPUT = auto()    # a clamp: the saturation of the output's encoding does its work (Relu, Clip)
     SHARED = auto()             # all inputs and the output have one encoding (Concat)
+    NONE = auto()               # asks for no encodings (Sigmoid): between those of its neighbours a table does it, else it is float
 
 
 @dataclass(frozen=True)
@@ -24,35 +27,35 @@ class Parameter:
     """One operand that is a weight: where it stands, and along which axes its channels and its sums run."""
 
     index: int
-    channel_axis: int           # one scale for each index of it makes the output's channels
+    channel_axis: int | None    # one scale for each index of it makes the output's channels
     sum_axis: int | None        # the axis along which groups of weights may have scales of their own
 
 
-Parameters = Callable[[ir.Node], Sequence[Parameter]]
-Lower = Callable[[Site], Sequence[Instruction]]
-
-
 def no_parameters(node: ir.Node) -> Sequence[Parameter]:
+    """The operator has no weights."""
     return ()
+
+
+def fits(node: ir.Node) -> str:
+    """Nothing stands in the way."""
+    return ""
 
 
 @dataclass(frozen=True)
 class Operator:
-    """flow          how encodings pass
-    parameters    the constant operands of a node that are weights
-    bias          index of the operand that is added to the accumulator, at the scale input * weight
-    inputs        indices of the operands that carry activations; None: all but parameters and bias
-    pointwise     each output element depends on one element of each input: chains of these become tables
-    needs_output  the integer kernel ends in a requantization: without an encoding of its output it runs in float
-    lower         to instructions; None: it stays float unless a table covers it, and the plan says so
+    """flow        how encodings pass
+    parameters  the constant operands of a node that are weights
+    bias        index of the operand that is added to the accumulator, at the scale input * weight
+    pointwise   each output element depends on one element of each input: chains of these become tables
+    obstacle    why this node cannot run on codes ("" when it can)
+    weights_only  its arithmetic stays float; only its weights are narrowed
+    lower       to instructions; None: no arithmetic of its own in integers
     """
 
     flow: Flow = Flow.FREE
-    parameters: Parameters = no_parameters
+    parameters: Callable[[ir.Node], Sequence[Parameter]] = no_parameters
     bias: int | None = None
-    inputs: tuple[int, ...] | None = None
     pointwise: bool = False
-    lower: Lower | None = None
-
-
-Operators = Mapping[str, Operator]
+    obstacle: Callable[[ir.Node], str] = fits
+    weights_only: bool = False
+    lower: "Callable[[Site], Sequence[Instruction]] | None" = None

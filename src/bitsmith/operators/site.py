@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from bitsmith.errors import LoweringError
 from bitsmith.integer.requantization import Requantize
 from bitsmith.numerics.encoding import Encoding
 from bitsmith.numerics.formats import Array

@@ -1,0 +1,52 @@
+"""What a target can take. Planning sees a target only through this."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from bitsmith.errors import TargetError
+from bitsmith.numerics import Format, parse_format
+
+
+def no_advice(graph: ir.Graph) -> Mapping[str, str]:
+    """Nothing is faster in float."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Accepts:
+    """target              its name, for messages
+    activations, weights   formats, most welcome first: a bare width takes the first that has it
+    floats                 float arithmetic is at hand, so that codes are asked for only where they help
+    zero_points            activations may have zero points other than 0
+    blocked_weights        weights may have several scales within a channel
+    dynamic                activation ranges may be found at run time
+    ends_in_float          operators whose integer kernel needs no encoding of its output
+    faster_in_float        nodes by name that this target runs faster in float, each with the reason
+    """
+
+    target: str
+    activations: tuple[str, ...]
+    weights: tuple[str, ...]
+    floats: bool = True
+    zero_points: bool = True
+    blocked_weights: bool = True
+    dynamic: bool = True
+    ends_in_float: frozenset[str] = frozenset()
+    faster_in_float: Callable[[ir.Graph], Mapping[str, str]] = no_advice
+
+    def choose(self, choice: str | int, role: str, owner: str) -> Format:
+        """The format for a width or a format's name. Raises TargetError naming the owner when there is none."""
+        offered: tuple[str, ...] = getattr(self, role)
+        if isinstance(choice, int):
+            for name in offered:
+                if parse_format(name).bits == choice:
+                    return parse_format(name)
+        elif parse_format(choice).name.replace("-restricted", "").replace("-away", "") in offered:
+            return parse_format(choice)
+        wanted = f"{choice} bits" if isinstance(choice, int) else choice
+        raise TargetError(
+            f"{owner}: target '{self.target}' has no {wanted} {role}; it takes {', '.join(offered)}. "
+            "Change the recipe's rule for it, or choose the target 'onnx'."
+        )

@@ -1,0 +1,82 @@
+"""What was decided: which value of the network has which encoding, and why."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bitsmith.errors import PlanError
+from bitsmith.files import write_atomically
+from bitsmith.numerics.encoding import Encoding, from_dict, to_dict
+
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """encodings  by ONNX value name: activations, weights and biases; absent means float
+    reasons    why, by value name or, for nodes that stay float, by node name
+    dynamic    values whose encoding is found while the network runs
+    made_with  recipe, target, versions, data: what it takes to make the plan again
+    """
+
+    encodings: Mapping[str, Encoding]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    dynamic: frozenset[str] = frozenset()
+    made_with: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write as JSON; the same plan gives the same bytes."""
+        data = {
+            "bitsmith_plan": VERSION,
+            "made_with": dict(self.made_with),
+            "encodings": {name: to_dict(e) for name, e in self.encodings.items()},
+            "dynamic": sorted(self.dynamic),
+            "reasons": dict(self.reasons),
+        }
+        write_atomically(Path(path), (json.dumps(data, indent=1) + "\n").encode())
+
+
+def load_plan(path: str | Path) -> Plan:
+    """Read a plan. Raises PlanError when the file is not one."""
+    try:
+        data = json.loads(Path(path).read_bytes())
+        if data["bitsmith_plan"] != VERSION:
+            raise PlanError(f"Plan '{path}' has version {data['bitsmith_plan']}, this bitsmith reads {VERSION}; make the plan again.")
+        return Plan(
+            {str(name): from_dict(e) for name, e in data["encodings"].items()},
+            {str(name): str(reason) for name, reason in data["reasons"].items()},
+            frozenset(data["dynamic"]),
+            data["made_with"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        raise PlanError(f"'{path}' is not a plan: {problem}. Plans are the .plan.json files that 'bitsmith quantize' writes.") from problem
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value that two plans treat differently."""
+
+    name: str
+    first: str
+    second: str
+
+
+def describe(encoding: Encoding | None) -> str:
+    """One line: format, granularity, range."""
+    if encoding is None:
+        return "float"
+    blocks = "" if not encoding.blocks.sizes else f" x {encoding.scale.size}"
+    return f"{encoding.format.name}{blocks} [{encoding.lowest.min():.6g}, {encoding.highest.max():.6g}]"
+
+
+def compare_plans(first: Plan, second: Plan) -> list[Difference]:
+    """Every value that the plans treat differently, in the first plan's order."""
+    names = dict.fromkeys((*first.encodings, *second.encodings, *sorted(first.dynamic | second.dynamic)))
+
+    def treatment(plan: Plan, name: str) -> str:
+        return "dynamic" if name in plan.dynamic else describe(plan.encodings.get(name))
+
+    return [Difference(n, treatment(first, n), treatment(second, n)) for n in names
+            if first.encodings.get(n) != second.encodings.get(n) or (n in first.dynamic) != (n in second.dynamic)]

@@ -1,0 +1,149 @@
+"""What is asked: ordered rules. Each rule says some things of some nodes; of two that speak, the later wins."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from bitsmith.calibration.ranges import parse_estimator
+from bitsmith.errors import RecipeError
+from bitsmith.numerics import parse_format
+
+FLOAT = "float"
+DYNAMIC = "dynamic"
+ROLES = ("weights", "activations")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Asks something of every node that `match` fits; what is None is left to other rules.
+
+    match        glob over the node's name, its operator type and the names of its inputs and outputs
+    weights      a format's name ('int4'), a width (8: whichever sign the target prefers) or 'float'
+    activations  the same for the node's output, or 'dynamic': ranges found while the network runs
+    granularity  of weights: 'tensor', 'channel', 'channels:4' (groups of four), 'group:32' (32 inputs of one channel)
+    symmetric_weights, symmetric_activations   zero point 0 (or the middle of unsigned codes)
+    estimator    how activation ranges are found: 'min_max', 'mean_min_max', 'percentile:99.99' ...
+    power_of_two scales are powers of two
+    """
+
+    match: str = "*"
+    weights: str | int | None = None
+    activations: str | int | None = None
+    granularity: str | None = None
+    symmetric_weights: bool | None = None
+    symmetric_activations: bool | None = None
+    estimator: str | None = None
+    power_of_two: bool | None = None
+
+    def __post_init__(self) -> None:
+        for role in ROLES:
+            check_choice(getattr(self, role), role)
+        if self.granularity is not None:
+            parse_granularity(self.granularity)
+        if self.estimator is not None:
+            parse_estimator(self.estimator)
+
+    def fits(self, node: ir.Node) -> bool:
+        """True where the glob matches the node's name, operator type, an output or a weight."""
+        weights = (v for v in node.inputs if v is not None and v.const_value is not None)
+        names = (node.name, node.op_type, *(v.name for v in (*node.outputs, *weights)))
+        return any(fnmatchcase(name, self.match) for name in names if name)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Ordered rules, and, by `ends`, a format for the first and last layers with weights where the rest gets fewer bits."""
+
+    name: str
+    rules: tuple[Rule, ...] = ()
+    ends: str | int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice(self.ends, "ends")
+
+    def settings(self, nodes: Sequence[ir.Node], value: str = "") -> Rule:
+        """What all rules together ask of a node with the clamps behind it, or of a network's input; nothing in it is None."""
+        said: dict[str, Any] = {}
+        for rule in (EVERYTHING, *self.rules):
+            if any(rule.fits(node) for node in nodes) or fnmatchcase(value, rule.match):
+                said |= {f.name: v for f in fields(Rule) if (v := getattr(rule, f.name)) is not None}
+        return Rule(**said)
+
+    def with_rules(self, *rules: Rule) -> "Recipe":
+        """The same recipe with more rules behind its own."""
+        return replace(self, rules=(*self.rules, *rules))
+
+
+def check_choice(choice: str | int | None, role: str) -> None:
+    """A width, a format's name or 'float' ('dynamic' for activations)."""
+    if choice is None or choice == FLOAT or (choice == DYNAMIC and role == "activations"):
+        return
+    if isinstance(choice, bool) or not isinstance(choice, (str, int)):
+        raise RecipeError(f"'{role}' needs a width such as 8, a format such as 'int8', or 'float'; got {choice!r}.")
+    parse_format(f"int{choice}" if isinstance(choice, int) else choice)
+
+
+def parse_granularity(granularity: str) -> tuple[str, int]:
+    """'group:32' -> ('group', 32); 'tensor' and 'channel' have size 1."""
+    kind, _, size = granularity.partition(":")
+    if (kind in ("tensor", "channel") and not size) or (kind in ("channels", "group") and size.isdecimal() and int(size) > 0):
+        return kind, int(size or 1)
+    raise RecipeError(f"Granularity {granularity!r} is unknown; choose 'tensor', 'channel', 'channels:4' or 'group:32' (any number).")
+
+
+EVERYTHING = Rule(weights=8, activations=8, granularity="channel", symmetric_weights=True, symmetric_activations=False,
+                  estimator="min_max", power_of_two=False)
+
+
+def load_recipe(source: str | Path) -> Recipe:
+    """A recipe by its name (`int8`) or from a TOML file:
+
+        name = "mine"
+        ends = 8
+        [[rules]]
+        match = "Conv"
+        weights = "int4"
+
+    Raises RecipeError for unknown names, keys and values.
+    """
+    from bitsmith.planning import recipes
+
+    if isinstance(source, str) and source in recipes.__all__:
+        recipe: Recipe = getattr(recipes, source)()
+        return recipe
+    path = Path(source)
+    if path.suffix != ".toml" or not path.is_file():
+        raise RecipeError(f"No recipe is called {str(source)!r} and no such .toml file exists; there are {', '.join(recipes.__all__)}.")
+    try:
+        return from_mapping(tomllib.loads(path.read_text(encoding="utf-8")), path.stem)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as problem:
+        raise RecipeError(f"Recipe '{path}' cannot be read as TOML: {problem}.") from problem
+    except RecipeError as problem:
+        raise RecipeError(f"Recipe '{path}': {problem}") from problem
+
+
+def from_mapping(data: Mapping[str, Any], name: str) -> Recipe:
+    """A recipe from plain data, as TOML gives it."""
+    rules = data.get("rules", [])
+    if not isinstance(rules, Sequence) or not all(isinstance(r, Mapping) for r in rules):
+        raise RecipeError("'rules' needs tables, each under its own [[rules]].")
+    check_keys(data, {"name", "rules", "ends"}, "a recipe")
+    for number, rule in enumerate(rules, 1):
+        check_keys(rule, {f.name for f in fields(Rule)}, f"rule {number}")
+    return Recipe(str(data.get("name", name)), tuple(Rule(**rule) for rule in rules), data.get("ends"))
+
+
+def check_keys(data: Mapping[str, Any], known: set[str], owner: str) -> None:
+    if unknown := set(data) - known:
+        raise RecipeError(f"{owner} has no key {sorted(unknown)[0]!r}; it may have {', '.join(sorted(known))}.")
+
+
+def to_mapping(recipe: Recipe) -> dict[str, Any]:
+    """As plain data, the inverse of `from_mapping`."""
+    rules = [{f.name: v for f in fields(Rule) if (v := getattr(r, f.name)) is not None} for r in recipe.rules]
+    return {"name": recipe.name, "rules": rules, **({"ends": recipe.ends} if recipe.ends is not None else {})}

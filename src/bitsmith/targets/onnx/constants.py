@@ -1,0 +1,34 @@
+"""How codes, scales and zero points are stored in ONNX: containers, and the three ways in which scales may lie on a tensor."""
+
+import numpy as np
+import onnx_ir as ir
+
+from bitsmith.errors import TargetError
+from bitsmith.numerics import Encoding
+from bitsmith.numerics.formats import Array
+
+
+def stored(codes: Array, dtype: ir.DataType, name: str | None = None) -> ir.TensorProtocol:
+    """Codes as a tensor of the container type; 4-bit codes two to the byte."""
+    return ir.tensor(np.asarray(codes, order="C").astype(dtype.numpy()), dtype=dtype, name=name)
+
+
+def stored_blocks(encoding: Encoding, shape: tuple[int, ...]) -> tuple[Array, Array, dict[str, int]]:
+    """(scale, zero point, attributes) as DequantizeLinear wants them for a tensor of this shape.
+
+    The whole tensor: scalars. Channels of one axis, alone or in groups: vectors and `axis`. Else blocks along one axis, with
+    `block_size`, and a scale for each element of every other axis. Raises TargetError for blocks along two axes.
+    """
+    sizes, pair = encoding.blocks.sizes, (encoding.scale, encoding.zero_point)
+    if not sizes:
+        return *pair, {}
+    if len(sizes) == 1:
+        (axis,) = sizes
+        scale, zero_point = (encoding.blocks.spread(a, shape).ravel() for a in pair)
+        return scale, zero_point, {"axis": axis}
+    long = [axis for axis, size in sizes.items() if size > 1] or [max(sizes)]
+    if len(long) > 1:
+        raise TargetError(f"ONNX has blocks along one axis only, the plan has {dict(sizes)}; change the recipe's granularity.")
+    full = tuple(encoding.scale.shape[a] if a == long[0] else d for a, d in enumerate(shape))
+    scale, zero_point = (np.broadcast_to(a, full) for a in pair)
+    return scale, zero_point, {"axis": long[0], "block_size": sizes[long[0]]}

@@ -1,0 +1,214 @@
+"""Puts QuantizeLinear and DequantizeLinear into a copy of a network, where a plan has encodings."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from bitsmith.errors import PlanError
+from bitsmith.graph import activations, attribute, constant, input_at
+from bitsmith.numerics import Encoding
+from bitsmith.numerics.formats import Array
+from bitsmith.planning.plan import Plan
+from bitsmith.targets.onnx.constants import stored, stored_blocks
+
+# Movements whose kernels take 8-bit codes.
+ON_CODES = {"Pad", "Slice", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Split", "Gather", "MaxPool", "Concat"}
+IR_VERSION = 10
+
+
+@dataclass
+class Writer:
+    """The graph that is being changed, and the names it has."""
+
+    graph: ir.Graph
+    moves_codes: bool
+    packs_int4: bool
+    names: set[str] = field(default_factory=set)
+
+    def fresh(self, name: str) -> str:
+        """The name, with underscores behind it where the network has it already."""
+        while name in self.names:
+            name += "_"
+        self.names.add(name)
+        return name
+
+    def add_constant(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
+        value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor)
+        self.graph.register_initializer(value)
+        return value
+
+    def add_scales(self, name: str, encoding: Encoding, dtype: ir.DataType, shape: tuple[int, ...] = ()) -> tuple[list[ir.Value], dict[str, int]]:
+        """Scale and zero point as initializers, and the attributes that say how they lie on the tensor."""
+        scale, zero_point, attributes = stored_blocks(encoding, shape)
+        values = [self.add_constant(self.fresh(f"{name}_scale"), ir.tensor(np.asarray(scale, order="C")))]
+        if dtype != ir.DataType.INT32:      # biases have none: their zero point is 0
+            values.append(self.add_constant(self.fresh(f"{name}_zero_point"), stored(zero_point, dtype)))
+        return values, attributes
+
+    def add_node(self, after: ir.Node | None, op_type: str, inputs: list[ir.Value], outputs: list[ir.Value],
+                 attributes: dict[str, int] | None = None) -> None:
+        """A node behind `after`, or at the beginning."""
+        attrs = [ir.AttrInt64(k, v) for k, v in (attributes or {}).items()]
+        node = ir.Node("", op_type, inputs, attrs, outputs=outputs, name=self.fresh(f"{outputs[0].name}_{op_type}"))
+        if after is not None:
+            self.graph.insert_after(after, node)
+        elif len(self.graph):
+            self.graph.insert_before(self.graph[0], node)
+        else:
+            self.graph.append(node)
+
+
+def insert_quantization(network: ir.Model, plan: Plan, *, moves_codes: bool, packs_int4: bool) -> ir.Model:
+    """A copy of the network with Q/DQ at every value that has an encoding. The network itself is not touched.
+
+    x -> Q -> x_quantized -> DQ -> x_dequantized, which all of x's readers read; the codes of a weight w keep the name w.
+    Raises PlanError where the plan names values that the network does not have.
+    """
+    model = network.clone()
+    model.ir_version = max(model.ir_version, IR_VERSION)
+    values = {v.name or "": v for v in activations(model.graph)} | dict(model.graph.initializers)
+    missing = (plan.encodings.keys() | plan.dynamic) - values.keys()
+    if missing:
+        raise PlanError(f"The plan has '{min(missing)}' and the network does not; make the plan for this network.")
+    writer = Writer(model.graph, moves_codes, packs_int4, {*values, *(n.name or "" for n in model.graph)})
+    for name, value in values.items():
+        if name in plan.dynamic:
+            quantize_dynamically(writer, value)
+        elif name in plan.encodings and constant(value) is not None:
+            quantize_constant(writer, value, plan.encodings[name])
+        elif name in plan.encodings:
+            quantize_value(writer, value, plan.encodings[name])
+    drop_unread(model.graph)
+    return model
+
+
+def drop_unread(graph: ir.Graph) -> None:
+    """Movements on codes leave DequantizeLinear nodes that nobody reads any more; runtimes would run them."""
+    for node in reversed(list(graph)):
+        if node.op_type == "DequantizeLinear" and not node.outputs[0].is_graph_output() and not node.outputs[0].uses():
+            constants = [v for v in node.inputs if v is not None and v.is_initializer()]
+            graph.remove(node, safe=True)
+            for value in constants:
+                if not value.uses():
+                    del graph.initializers[value.name or ""]
+
+
+@dataclass
+class Readers:
+    """Who reads a value now, so that they can read another one later."""
+
+    value: ir.Value
+
+    def __post_init__(self) -> None:
+        self.uses = list(self.value.uses())
+        graph = self.value.graph
+        self.outputs = [i for i, o in enumerate(graph.outputs) if o is self.value] if isinstance(graph, ir.Graph) else []
+
+    def redirect(self, graph: ir.Graph, replacement: ir.Value) -> None:
+        for node, index in self.uses:
+            node.replace_input_with(index, replacement)
+        for index in self.outputs:
+            graph.outputs[index] = replacement
+
+
+def quantize_value(writer: Writer, value: ir.Value, encoding: Encoding) -> None:
+    """Q and DQ behind a computed value, or DQ alone where codes were only moved."""
+    name, node, readers = value.name or "", value.producer(), Readers(value)
+    dtype = ir.DataType.from_numpy(encoding.format.storage)
+    scales, _ = writer.add_scales(name, encoding, dtype)
+    codes_name, real_name = writer.fresh(f"{name}_quantized"), writer.fresh(f"{name}_dequantized")
+    if node is not None and writer.moves_codes and put_on_codes(writer, node, encoding):
+        codes, value.name, real_name = value, codes_name, name
+        codes.dtype = dtype
+    else:
+        if readers.outputs:
+            value.name, real_name = writer.fresh(f"{name}_unquantized"), name
+        codes = ir.Value(name=codes_name, type=ir.TensorType(dtype), shape=value.shape)
+        node = quantize(writer, value, codes, encoding, scales)
+        codes = node.outputs[0]
+    real = ir.Value(name=real_name, type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
+    writer.add_node(node, "DequantizeLinear", [codes, *scales], [real])
+    readers.redirect(writer.graph, real)
+
+
+def quantize(writer: Writer, value: ir.Value, codes: ir.Value, encoding: Encoding, scales: list[ir.Value]) -> ir.Node:
+    """QuantizeLinear, and a Clip where the format is narrower than its container. Returns the last node."""
+    format, node = encoding.format, value.producer()
+    limits = np.iinfo(format.storage)
+    narrow = (format.lowest, format.highest) != (limits.min, limits.max)
+    if narrow and format.bits > 8:       # no runtime clips 16-bit codes; the ends of the range, as reals, do the same
+        value = clip(writer, node, value, [np.float32(encoding.lowest), np.float32(encoding.highest)], f"{codes.name}_clipped")
+        node = value.producer()
+    inner = ir.Value(name=writer.fresh(f"{codes.name}_wide"), type=codes.type, shape=codes.shape) if narrow and format.bits <= 8 else codes
+    writer.add_node(node, "QuantizeLinear", [value, *scales], [inner])
+    if inner is not codes:
+        ends = [np.asarray(end, format.storage) for end in (format.lowest, format.highest)]
+        codes = clip(writer, inner.producer(), inner, ends, codes.name or "")
+    made = codes.producer()
+    assert made is not None
+    return made
+
+
+def clip(writer: Writer, after: ir.Node | None, value: ir.Value, ends: list[Array], name: str) -> ir.Value:
+    """Clip(value, low, high) as a new value of the given name."""
+    bounds = [writer.add_constant(writer.fresh(f"{name}_{end}"), ir.tensor(array)) for end, array in zip(("low", "high"), ends, strict=True)]
+    out = ir.Value(name=name, type=value.type, shape=value.shape)
+    writer.add_node(after, "Clip", [value, *bounds], [out])
+    return out
+
+
+def put_on_codes(writer: Writer, node: ir.Node, encoding: Encoding) -> bool:
+    """Let a movement read codes instead of reals, where all it moves has codes of this encoding already."""
+    if node.op_type not in ON_CODES or node.domain or encoding.format.bits > 8 or len(node.outputs) > 1:
+        return False
+    moved = list(node.inputs) if node.op_type == "Concat" else list(node.inputs[:1])
+    sources = [None if v is None else v.producer() for v in moved]
+    if not all(s is not None and s.op_type == "DequantizeLinear" and carries(s, encoding) for s in sources):
+        return False
+    for index, source in enumerate(sources):
+        assert source is not None
+        node.replace_input_with(index, source.inputs[0])
+    if node.op_type == "Pad" and attribute(node, "mode", "constant") == "constant":
+        filler = writer.add_constant(writer.fresh(f"{node.name}_filler"), ir.tensor(encoding.zero_point.astype(encoding.format.storage)))
+        if len(node.inputs) < 3:
+            node.resize_inputs(3)
+        node.replace_input_with(2, filler)
+    return True
+
+
+def carries(dequantize: ir.Node, encoding: Encoding) -> bool:
+    """True where the node decodes 8-bit codes with just this encoding."""
+    scale, zero_point = constant(input_at(dequantize, 1)), constant(input_at(dequantize, 2))
+    codes = dequantize.inputs[0]
+    return (
+        scale is not None and zero_point is not None and codes is not None
+        and codes.dtype == ir.DataType.from_numpy(encoding.format.storage)
+        and np.array_equal(scale, encoding.scale) and np.array_equal(zero_point, encoding.zero_point)
+    )
+
+
+def quantize_constant(writer: Writer, value: ir.Value, encoding: Encoding) -> None:
+    """Codes take the place of a constant, under its name, and DQ stands behind them."""
+    array, name, readers = constant(value), value.name or "", Readers(value)
+    assert array is not None
+    dtype = ir.DataType.from_numpy(encoding.format.storage)
+    if encoding.format.bits == 4 and (writer.packs_int4 or len(encoding.blocks.sizes) > 1):
+        dtype = ir.DataType.INT4 if encoding.format.lowest < 0 else ir.DataType.UINT4
+    scales, attributes = writer.add_scales(name, encoding, dtype, array.shape)
+    value.const_value = stored(encoding.quantize(array), dtype, name)
+    value.dtype = dtype
+    real = ir.Value(name=writer.fresh(f"{name}_dequantized"), type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
+    writer.add_node(None, "DequantizeLinear", [value, *scales], [real], attributes)
+    readers.redirect(writer.graph, real)
+
+
+def quantize_dynamically(writer: Writer, value: ir.Value) -> None:
+    """DynamicQuantizeLinear and DQ behind a value."""
+    name, readers = value.name or "", Readers(value)
+    types = {"quantized": ir.DataType.UINT8, "scale": ir.DataType.FLOAT, "zero_point": ir.DataType.UINT8}
+    found = [ir.Value(name=writer.fresh(f"{name}_{part}"), type=ir.TensorType(dtype)) for part, dtype in types.items()]
+    writer.add_node(value.producer(), "DynamicQuantizeLinear", [value], found)
+    real = ir.Value(name=writer.fresh(f"{name}_dequantized"), type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
+    writer.add_node(found[0].producer(), "DequantizeLinear", found, [real])
+    readers.redirect(writer.graph, real)

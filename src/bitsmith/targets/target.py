@@ -1,0 +1,19 @@
+"""What every backend offers: what it accepts, and how it writes."""
+
+from pathlib import Path
+from typing import Protocol
+
+import onnx_ir as ir
+
+from bitsmith.planning.accepts import Accepts
+from bitsmith.planning.plan import Plan
+
+
+class Target(Protocol):
+    """A place where quantized networks run."""
+
+    @property
+    def accepts(self) -> Accepts: ...
+    def write(self, network: ir.Model, plan: Plan, path: Path) -> list[Path]:
+        """Write the network as the plan says and return the files written. Raises TargetError for what it cannot store."""
+        ...
