@@ -13,7 +13,7 @@ from bitsmith.graph import constant
 from bitsmith.numerics.encoding import Encoding, spanning
 from bitsmith.operators import operator_of
 from bitsmith.planning.accepts import Accepts
-from bitsmith.planning.placement import MOVES, Placement, activation_operands, covered, place
+from bitsmith.planning.placement import Placement, activation_operands, covered, moves, place
 from bitsmith.planning.plan import Plan
 from bitsmith.planning.recipe import DYNAMIC, FLOAT, Recipe, Rule, to_mapping
 from bitsmith.planning.weights import plan_weights
@@ -61,7 +61,7 @@ def sources(group: list[ir.Value]) -> list[ir.Value]:
 def moved_within(value: ir.Value, inside: set[ir.Value]) -> bool:
     node = value.producer()
     operator = None if node is None else operator_of(node)
-    if node is None or operator is None or operator.flow not in MOVES:
+    if node is None or operator is None or not moves(node):
         return False
     return all(v in inside for v in activation_operands(node, operator))
 

@@ -119,7 +119,30 @@ def activation_operands(node: ir.Node, operator: Operator) -> list[ir.Value]:
     if operator.flow is Flow.INPUT_TO_OUTPUT or operator.flow is Flow.OUTPUT_TO_INPUT:
         return [v for v in node.inputs[:1] if v is not None]
     apart = {p.index for p in operator.parameters(node)} | {operator.bias}
-    return [v for i, v in enumerate(node.inputs) if v is not None and i not in apart]
+    operands = [v for i, v in enumerate(node.inputs) if v is not None and i not in apart]
+    return [v for v in operands if is_float(v) or constant(v) is None]         # axes and sizes are no activations
+
+
+def moves(node: ir.Node) -> bool:
+    """True where the node's results have the encoding of what it reads.
+
+    A Concat shares unless it joins what clamps bound with what they do not: one range for both would undo the saturation.
+    """
+    operator = operator_of(node)
+    if operator is None or operator.flow not in MOVES:
+        return False
+    return operator.flow is Flow.INPUT_TO_OUTPUT or len({bounds(v) for v in node.inputs if v is not None}) == 1
+
+
+def bounds(value: ir.Value) -> tuple[str, ...]:
+    """Which clamp bounds a value, seen through movements: its operator and its operands' values; () for none."""
+    while (node := value.producer()) is not None and (operator := operator_of(node)) is not None:
+        if operator.flow is Flow.OUTPUT_TO_INPUT:
+            return (node.op_type, *(str(constant(v)) for v in node.inputs[1:]), *(str(a) for a in node.attributes.values()))
+        if operator.flow is not Flow.INPUT_TO_OUTPUT or node.inputs[0] is None:
+            break
+        value = node.inputs[0]
+    return ()
 
 
 def asks_first(node: ir.Node) -> bool:
@@ -194,7 +217,7 @@ def spread_forward(placement: Placement, graph: ir.Graph, accepts: Accepts) -> N
         assert operator is not None
         inputs = activation_operands(node, operator)
         computed = [v for v in inputs if constant(v) is None] or inputs
-        ready = all(v in placement.shared for v in computed) or any(constant(v) is not None and operator.flow in MOVES for v in computed)
+        ready = all(v in placement.shared for v in computed) or (moves(node) and any(constant(v) is not None for v in computed))
         if covered(node) or (operator.pointwise and table_source(node.outputs[0]) is not None):
             continue
         if ready or not accepts.floats:
@@ -205,7 +228,7 @@ def connect(placement: Placement, node: ir.Node, operator: Operator, inputs: Seq
     """Give the node's operands and results codes: of one encoding for movements, of their own otherwise."""
     for value in inputs:
         placement.want(value)
-    if operator.flow in MOVES:
+    if moves(node):
         for value in (*inputs[1:], *(o for o in node.outputs if is_float(o))):
             if value not in placement.shared or placement.root(value) is not placement.root(inputs[0]):
                 placement.join(inputs[0], value)
@@ -217,7 +240,7 @@ def spread_backward(placement: Placement, graph: ir.Graph) -> None:
     """A movement whose result needs codes moves codes, where nobody else reads what it moves."""
     for node in reversed(graph):
         operator = operator_of(node)
-        if node not in placement.integer or operator is None or operator.flow not in MOVES or len(node.outputs) != 1:
+        if node not in placement.integer or operator is None or not moves(node) or len(node.outputs) != 1:
             continue
         inputs = activation_operands(node, operator)
         if node.outputs[0] in placement.shared and all(sole_consumer(v) is node or v in placement.shared for v in inputs):

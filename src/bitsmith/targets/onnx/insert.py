@@ -120,7 +120,7 @@ def quantize_value(writer: Writer, value: ir.Value, encoding: Encoding) -> None:
     codes_name, real_name = writer.fresh(f"{name}_quantized"), writer.fresh(f"{name}_dequantized")
     if node is not None and writer.moves_codes and put_on_codes(writer, node, encoding):
         codes, value.name, real_name = value, codes_name, name
-        codes.dtype = dtype
+        codes.type = ir.TensorType(dtype)
     else:
         if readers.outputs:
             value.name, real_name = writer.fresh(f"{name}_unquantized"), name
@@ -197,7 +197,7 @@ def quantize_constant(writer: Writer, value: ir.Value, encoding: Encoding) -> No
         dtype = ir.DataType.INT4 if encoding.format.lowest < 0 else ir.DataType.UINT4
     scales, attributes = writer.add_scales(name, encoding, dtype, array.shape)
     value.const_value = stored(encoding.quantize(array), dtype, name)
-    value.dtype = dtype
+    value.type = ir.TensorType(dtype)
     real = ir.Value(name=writer.fresh(f"{name}_dequantized"), type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
     writer.add_node(None, "DequantizeLinear", [value, *scales], [real], attributes)
     readers.redirect(writer.graph, real)

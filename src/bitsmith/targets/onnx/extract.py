@@ -1,0 +1,174 @@
+"""Takes the Q/DQ out of a file and gives back the network in float with the plan that the file carries."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from bitsmith.errors import BitsmithError
+from bitsmith.graph import attribute, constant, input_at, integers
+from bitsmith.numerics import Blocks, Encoding, Integer
+from bitsmith.planning.plan import Plan
+from bitsmith.targets.onnx.insert import ON_CODES
+
+FORMATS = {
+    ir.DataType.INT8: Integer(8), ir.DataType.UINT8: Integer(8, signed=False), ir.DataType.INT16: Integer(16), ir.DataType.INT32: Integer(32),
+    ir.DataType.UINT16: Integer(16, signed=False), ir.DataType.INT4: Integer(4), ir.DataType.UINT4: Integer(4, signed=False),
+}
+
+
+@dataclass
+class Reader:
+    """codes  value that holds codes -> (the real value it stands for, its encoding)"""
+
+    graph: ir.Graph
+    encodings: dict[str, Encoding] = field(default_factory=dict)
+    dynamic: set[str] = field(default_factory=set)
+    codes: dict[ir.Value, tuple[ir.Value, Encoding | None]] = field(default_factory=dict)
+
+
+def extract_quantization(model: ir.Model) -> tuple[ir.Model, Plan]:
+    """(network without Q/DQ, plan) of a Q/DQ file, ours or anybody's; the model itself is not touched.
+
+    A Q/DQ pair becomes the encoding of the value before it, a DQ behind stored codes the encoding of that constant, movements on
+    codes move reals. Pairs that are not understood (computed scales, a DQ that disagrees with its Q) stay in the network.
+    """
+    network = model.clone()
+    reader = Reader(network.graph)
+    for node in list(network.graph):
+        STEPS.get(node.op_type, move_reals)(reader, node)
+    for node in reversed(list(network.graph)):
+        if node.op_type in STEPS and not any(v.uses() or v.is_graph_output() for v in node.outputs):
+            network.graph.remove(node, safe=True)
+    for value in [v for v in network.graph.initializers.values() if not v.uses() and not v.is_graph_output()]:
+        del network.graph.initializers[value.name or ""]
+    return network, Plan(reader.encodings, dict.fromkeys(reader.encodings, "as the file says"), frozenset(reader.dynamic))
+
+
+def encoding_of(node: ir.Node, codes: ir.Value) -> Encoding | None:
+    """The encoding that a Q or DQ node carries; None where its scale is computed or its type is not an integer."""
+    scale, zero_point = constant(input_at(node, 1)), constant(input_at(node, 2))
+    format = None if codes.dtype is None else FORMATS.get(codes.dtype)
+    computed = input_at(node, 2) is not None and zero_point is None
+    if scale is None or format is None or computed or scale.dtype != np.float32:
+        return None
+    zeros = np.zeros(scale.shape, np.int32) if zero_point is None else zero_point.astype(np.int32)
+    try:
+        return placed(node, codes, format, scale, zeros)
+    except BitsmithError:       # a scale of 0 or NaN, or one that does not fit: the runtime may take it, bitsmith does not
+        return None
+
+
+def placed(node: ir.Node, codes: ir.Value, format: Integer, scale: np.ndarray, zeros: np.ndarray) -> Encoding | None:  # type: ignore[type-arg]
+    """Scales of a node laid on its tensor."""
+    if scale.size == 1:
+        return Encoding(format, scale.reshape(()), zeros.reshape(()))
+    rank = len(codes.shape) if codes.shape is not None else None
+    if rank is None:
+        return None
+    axis = attribute(node, "axis", 1) % rank
+    if block := attribute(node, "block_size", 0):
+        return Encoding(format, scale, zeros, Blocks({a: block if a == axis else 1 for a in range(rank)}))
+    shape = tuple(-1 if a == axis else 1 for a in range(rank))
+    return Encoding(format, scale.reshape(shape), zeros.reshape(shape), Blocks.channels(axis))
+
+
+def read_quantize(reader: Reader, node: ir.Node) -> None:
+    """Remember what the codes stand for."""
+    codes, value = node.outputs[0], node.inputs[0]
+    encoding = encoding_of(node, codes)
+    if encoding is not None and value is not None and not codes.is_graph_output():
+        reader.codes[codes] = (value, encoding)
+
+
+def read_clip(reader: Reader, node: ir.Node) -> None:
+    """A Clip on codes narrows the format."""
+    known = reader.codes.get(node.inputs[0]) if node.inputs[0] is not None else None
+    low, high = integers(input_at(node, 1)), integers(input_at(node, 2))
+    if known is None or known[1] is None or low is None or high is None:
+        return
+    value, encoding = known
+    bits = (high[0] - low[0] + 1).bit_length() - 1
+    restricted = 2**bits != high[0] - low[0] + 1
+    format = Integer(max(2, bits + restricted), signed=low[0] < 0, restricted=restricted)
+    if (format.lowest, format.highest) == (low[0], high[0]):
+        reader.codes[node.outputs[0]] = (value, Encoding(format, encoding.scale, encoding.zero_point, encoding.blocks))
+
+
+def read_dynamic(reader: Reader, node: ir.Node) -> None:
+    """Remember codes whose encoding is found while the network runs."""
+    if node.inputs[0] is not None:
+        reader.codes[node.outputs[0]] = (node.inputs[0], None)
+
+
+def read_dequantize(reader: Reader, node: ir.Node) -> None:
+    """Whoever reads the dequantized value reads the real one, which has the encoding."""
+    codes, real = node.inputs[0], node.outputs[0]
+    if codes is None:
+        return
+    if constant(codes) is not None:
+        read_constant(reader, node, codes)
+    elif codes in reader.codes:
+        value, encoding = reader.codes[codes]
+        if encoding is None:
+            reader.dynamic.add(value.name or "")
+        elif not same_steps(encoding, node):
+            return
+        else:
+            reader.encodings.pop(value.name or "", None)
+        if real.is_graph_output():
+            value.name, real.name = real.name, None
+        real.replace_all_uses_with(value, replace_graph_outputs=True)
+        if encoding is not None:
+            reader.encodings[value.name or ""] = encoding
+
+
+def same_steps(encoding: Encoding, dequantize: ir.Node) -> bool:
+    """True where the node turns codes into the reals that the encoding does."""
+    scale, zero_point = constant(input_at(dequantize, 1)), constant(input_at(dequantize, 2))
+    zeros = 0 if zero_point is None else zero_point.astype(np.int32)
+    return scale is not None and np.array_equal(scale.ravel(), encoding.scale.ravel()) and bool(np.all(zeros == encoding.zero_point.ravel()))
+
+
+def read_constant(reader: Reader, node: ir.Node, codes: ir.Value) -> None:
+    """Stored codes become the reals they stand for, under the codes' name."""
+    encoding, array = encoding_of(node, codes), constant(codes)
+    if encoding is None or array is None:
+        return
+    reals = encoding.dequantize(array.astype(encoding.format.storage))
+    name = codes.name or ""
+    if codes.dtype != ir.DataType.FLOAT:
+        codes.const_value, codes.type = ir.tensor(reals, name=name), ir.TensorType(ir.DataType.FLOAT)
+    reader.encodings[name] = encoding
+    node.outputs[0].replace_all_uses_with(codes, replace_graph_outputs=True)
+
+
+def move_reals(reader: Reader, node: ir.Node) -> None:
+    """A movement on codes becomes one on reals, whose result has the same encoding."""
+    moved = [v for v in (node.inputs if node.op_type == "Concat" else node.inputs[:1]) if v is not None]
+    if node.op_type not in ON_CODES or not moved or not all(v in reader.codes for v in moved):
+        return
+    encoding = reader.codes[moved[0]][1]
+    for index, value in enumerate(moved):
+        real, known = reader.codes[value]
+        node.replace_input_with(index, real)
+        if known is not None:
+            reader.encodings[real.name or ""] = known
+    if node.op_type == "Pad" and len(node.inputs) > 2:
+        node.replace_input_with(2, None)
+    for output in node.outputs:
+        output.name, output.type = real_name(output), ir.TensorType(ir.DataType.FLOAT)
+        reader.codes[output] = (output, encoding)
+        if encoding is not None:
+            reader.encodings[output.name or ""] = encoding
+
+
+def real_name(codes: ir.Value) -> str:
+    """The name that moved codes had before they were codes: that of the DQ behind them, or their own without the suffix."""
+    decoded = [n.outputs[0] for n in codes.consumers() if n.op_type == "DequantizeLinear"]
+    if decoded:
+        return decoded[0].name or ""
+    return (codes.name or "").removesuffix("_quantized")
+
+
+STEPS = {"QuantizeLinear": read_quantize, "DequantizeLinear": read_dequantize, "DynamicQuantizeLinear": read_dynamic, "Clip": read_clip}
