@@ -26,18 +26,18 @@ types: $(VENV)/all
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The files base and all say what is installed, so that it is done once: again only when what they depend on changes.
 $(VENV)/setuptools: constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) setuptools
-	touch $@
+	@touch $@
 
 $(VENV)/base: $(VENV)/setuptools pyproject.toml
 	$(INSTALL) --no-build-isolation --editable .
-	touch $@
+	@touch $@
 
 $(VENV)/all: $(VENV)/setuptools pyproject.toml
 	$(INSTALL) --no-build-isolation --editable ".[dev,torch]"
-	touch $@ $(VENV)/base
+	@touch $@ $(VENV)/base
