@@ -34,10 +34,12 @@ $(VENV)/setuptools: constraints.txt
 	$(INSTALL) setuptools
 	@touch $@
 
-$(VENV)/base: $(VENV)/setuptools pyproject.toml
+BUILT_FROM := pyproject.toml $(wildcard setup.py src/bitsmith/*/*.c)
+
+$(VENV)/base: $(VENV)/setuptools $(BUILT_FROM)
 	$(INSTALL) --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/all: $(VENV)/setuptools pyproject.toml
+$(VENV)/all: $(VENV)/setuptools $(BUILT_FROM)
 	$(INSTALL) --no-build-isolation --editable ".[dev,torch]"
 	@touch $@ $(VENV)/base
