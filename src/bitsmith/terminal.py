@@ -77,7 +77,8 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str] | None = Non
     labels = names or [str(i) for i in range(len(matrix))]
     rows = []
     for true, counts in enumerate(matrix):
-        cells = [Text(str(n) if n else "·", style="bold green" if given == true else "red" if n else "dim") for given, n in enumerate(counts)]
+        styles = ["bold green" if given == true else "red" if n else "dim" for given, n in enumerate(counts)]
+        cells = [Text(str(n) if n else "·", style=style) for n, style in zip(counts, styles, strict=True)]
         rows.append([labels[true], *cells])
     return table("true class (rows) and answer (columns)", ["", *labels], rows)
 

@@ -31,4 +31,5 @@ def save(network: ir.Model, path: Path) -> list[Path]:
 
 def rename_data(tensor: ir.ExternalTensor, name: str) -> ir.ExternalTensor:
     """The same place in a file of another name."""
-    return ir.ExternalTensor(name, tensor.offset, tensor.length, tensor.dtype, shape=tensor.shape, name=tensor.name, base_dir=tensor.base_dir)
+    place = (tensor.offset, tensor.length, tensor.dtype)
+    return ir.ExternalTensor(name, *place, shape=tensor.shape, name=tensor.name, base_dir=tensor.base_dir)

@@ -35,13 +35,14 @@ class Format(Protocol):
 
 def round_to_even(positions: Array) -> Array:
     """Nearest integers, ties to even (IEEE 754 roundTiesToEven; what ONNX QuantizeLinear does)."""
-    return np.rint(positions)
+    return np.asarray(np.rint(positions))
 
 
 def round_away(positions: Array) -> Array:
     """Nearest integers, ties away from zero (MATLAB's `round`)."""
     whole = np.trunc(positions)
-    return whole + np.copysign(np.abs(positions - whole) >= 0.5, positions)
+    rounded: Array = whole + np.copysign(np.abs(positions - whole) >= 0.5, positions)
+    return rounded
 
 
 ROUNDINGS = {"even": round_to_even, "away": round_away}
@@ -75,11 +76,11 @@ class Integer:
 
     @property
     def lowest(self) -> int:
-        return -(2 ** (self.bits - 1)) + self.restricted if self.signed else 0
+        return -(1 << (self.bits - 1)) + self.restricted if self.signed else 0
 
     @property
     def highest(self) -> int:
-        return 2 ** (self.bits - self.signed) - 1
+        return (1 << (self.bits - self.signed)) - 1
 
     @property
     def storage(self) -> np.dtype[Any]:
@@ -92,7 +93,8 @@ class Integer:
         rounded = ROUNDINGS[self.ties](steps)
         if np.isnan(rounded).any():
             rounded = np.nan_to_num(rounded, nan=0.0, posinf=np.inf, neginf=-np.inf)
-        return np.clip(rounded + zero_point, self.lowest, self.highest).astype(self.storage)
+        codes: Array = np.clip(rounded + zero_point, self.lowest, self.highest).astype(self.storage)
+        return codes
 
     def decode(self, codes: Array) -> Array:
         return codes
@@ -108,6 +110,6 @@ def parse_format(name: str) -> Format:
     """
     found = INTEGER.fullmatch(name)
     if not found:
-        raise RecipeError(f"No format is called {name!r}; there are int2 to int16 and uint2 to uint16, with '-restricted' or '-away' added.")
+        raise RecipeError(f"No format is called {name!r}; there are int2 to int16 and uint2 to uint16, '-restricted' or '-away' added.")
     unsigned, bits, restricted, away = found.groups()
     return Integer(int(bits), signed=not unsigned, restricted=bool(restricted), ties="away" if away else "even")

@@ -8,8 +8,9 @@ OPERATORS = {
     "Relu": CLAMP,
     "Clip": CLAMP,
     **dict.fromkeys(
-        ("Abs", "Cos", "Celu", "Div", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Max", "Min", "Mish",
-         "Neg", "Pow", "PRelu", "Reciprocal", "Selu", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu"),
+        ("Abs", "Celu", "Cos", "Div", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Max", "Min", "Mish",
+         "Neg", "PRelu", "Pow", "Reciprocal", "Selu", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh",
+         "ThresholdedRelu"),
         CURVE,
     ),
 }

@@ -16,7 +16,7 @@ def pointwise(node: ir.Node | None) -> Operator | None:
 
 
 def channel_axis(node: ir.Node) -> int | None:
-    """The axis, counted from the end (-1 is the last), along which the node's constants vary; 0 where they do not; None if along several."""
+    """The axis, counted from the end (-1 is the last), along which the node's constants vary; 0 for none, None for several."""
     axes = set()
     for value in node.inputs:
         array = constant(value)

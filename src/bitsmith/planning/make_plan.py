@@ -39,7 +39,8 @@ def make_plan(
     plan_weights(placement, accepts, encodings, reasons)
     dynamic = frozenset(placement.dynamic) - encodings.keys()
     reasons |= dict.fromkeys(sorted(dynamic), "its range is found while the network runs")
-    return Plan(in_graph_order(graph, encodings), reasons, dynamic, {"recipe": to_mapping(recipe), "target": accepts.target, **(made_with or {})})
+    origin = {"recipe": to_mapping(recipe), "target": accepts.target, **(made_with or {})}
+    return Plan(in_graph_order(graph, encodings), reasons, dynamic, origin)
 
 
 def values_to_watch(graph: ir.Graph, recipe: Recipe, accepts: Accepts) -> list[str]:

@@ -43,7 +43,7 @@ def encode_weight(value: ir.Value, parameter: Parameter, asked: Rule, accepts: A
     format = accepts.choose(asked.weights or 8, "weights", f"Weight '{value.name}'")
     blocks = blocks_of(parameter, asked.granularity or "channel")
     if 0 in weights.shape:
-        return Encoding(format, np.ones(blocks.shape(weights.shape), np.float32), np.int32(0), blocks)
+        return Encoding(format, np.ones(blocks.shape(weights.shape), np.float32), np.zeros((), np.int32), blocks)
     low, high = blocks.reduce(np.minimum, weights), blocks.reduce(np.maximum, weights)
     return spanning(low, high, format, symmetric=bool(asked.symmetric_weights), power_of_two=bool(asked.power_of_two), blocks=blocks)
 
@@ -63,7 +63,8 @@ def plan_bias(
 ) -> Encoding:
     """Encode the node's bias and return the weight's encoding, with wider scales where the bias would not fit into int32."""
     operator = operator_of(node)
-    assert operator is not None and operator.bias is not None
+    assert operator is not None
+    assert operator.bias is not None
     value = input_at(node, operator.bias)
     bias = constant(value)
     if value is None or bias is None:
@@ -87,7 +88,7 @@ def channel_scales(weight: Encoding, channels: int, repeat: int) -> Array:
     if not weight.blocks.sizes:
         return weight.scale.reshape(1)
     ((_, size),) = weight.blocks.sizes.items()
-    return np.tile(np.repeat(weight.scale.ravel(), size)[: channels // repeat], repeat)
+    return np.asarray(np.tile(np.repeat(weight.scale.ravel(), size)[: channels // repeat], repeat))
 
 
 def bias_scale(weight: Encoding, source: Encoding, channels: int, repeat: int) -> tuple[Array, Array, Blocks]:
@@ -122,7 +123,7 @@ def make_room(weight: Encoding, node: ir.Node, source: Encoding, bias: Array) ->
 def largest_bias(weight: Encoding, bias: Array, repeat: int) -> Array:
     """The largest absolute bias under each of the weight's scales."""
     if not weight.blocks.sizes:
-        return bias.max(initial=0.0).reshape(1)
+        return np.asarray(bias.max(initial=0.0)).reshape(1)
     ((_, size),) = weight.blocks.sizes.items()
     per_channel = bias.reshape(repeat, -1).max(axis=0)
     return np.asarray(np.maximum.reduceat(per_channel, range(0, per_channel.size, size)))

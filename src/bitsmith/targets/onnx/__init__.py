@@ -3,7 +3,7 @@
 from bitsmith.planning.accepts import Accepts
 from bitsmith.targets.onnx.target import OnnxTarget
 
-WIDTHS = range(2, 9)
+PRODUCTS = frozenset({"Gemm", "MatMul"})
 SIGNED = ("int8", "int4", "int16", *(f"int{b}" for b in (2, 3, 5, 6, 7)))
 UNSIGNED = ("uint8", "uint4", "uint16", *(f"uint{b}" for b in (2, 3, 5, 6, 7)))
 LONG = tuple(f"{sign}int{bits}" for sign in ("u", "") for bits in range(9, 16))
@@ -13,15 +13,15 @@ ONNXRUNTIME = OnnxTarget(
         "onnxruntime",
         activations=(*UNSIGNED, *LONG),         # s8 x s8 products run at a twentieth of the speed of u8 x s8 on x86
         weights=SIGNED,
-        ends_in_float=frozenset({"Gemm", "MatMul"}),
+        ends_in_float=PRODUCTS,
     ),
     moves_codes=True,
 )
 TENSORRT = OnnxTarget(
-    Accepts("tensorrt", activations=("int8",), weights=("int8", "int4"), zero_points=False, dynamic=False, ends_in_float=frozenset({"Gemm", "MatMul"})),
+    Accepts("tensorrt", activations=("int8",), weights=("int8", "int4"), zero_points=False, dynamic=False, ends_in_float=PRODUCTS),
 )
 STANDARD = OnnxTarget(
-    Accepts("onnx", activations=(*UNSIGNED, *SIGNED, *LONG), weights=(*SIGNED, *UNSIGNED), ends_in_float=frozenset({"Gemm", "MatMul"})),
+    Accepts("onnx", activations=(*UNSIGNED, *SIGNED, *LONG), weights=(*SIGNED, *UNSIGNED), ends_in_float=PRODUCTS),
     packs_int4=True,
 )
 TARGETS = {t.accepts.target: t for t in (ONNXRUNTIME, TENSORRT, STANDARD)}

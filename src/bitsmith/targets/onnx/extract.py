@@ -8,12 +8,13 @@ import onnx_ir as ir
 from bitsmith.errors import BitsmithError
 from bitsmith.graph import attribute, constant, input_at, integers
 from bitsmith.numerics import Blocks, Encoding, Integer
+from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
 from bitsmith.targets.onnx.insert import ON_CODES
 
 FORMATS = {
-    ir.DataType.INT8: Integer(8), ir.DataType.UINT8: Integer(8, signed=False), ir.DataType.INT16: Integer(16), ir.DataType.INT32: Integer(32),
-    ir.DataType.UINT16: Integer(16, signed=False), ir.DataType.INT4: Integer(4), ir.DataType.UINT4: Integer(4, signed=False),
+    ir.DataType.INT4: Integer(4), ir.DataType.INT8: Integer(8), ir.DataType.INT16: Integer(16), ir.DataType.INT32: Integer(32),
+    ir.DataType.UINT4: Integer(4, signed=False), ir.DataType.UINT8: Integer(8, signed=False), ir.DataType.UINT16: Integer(16, signed=False),
 }
 
 
@@ -59,7 +60,7 @@ def encoding_of(node: ir.Node, codes: ir.Value) -> Encoding | None:
         return None
 
 
-def placed(node: ir.Node, codes: ir.Value, format: Integer, scale: np.ndarray, zeros: np.ndarray) -> Encoding | None:  # type: ignore[type-arg]
+def placed(node: ir.Node, codes: ir.Value, format: Integer, scale: Array, zeros: Array) -> Encoding | None:
     """Scales of a node laid on its tensor."""
     if scale.size == 1:
         return Encoding(format, scale.reshape(()), zeros.reshape(()))
@@ -110,16 +111,15 @@ def read_dequantize(reader: Reader, node: ir.Node) -> None:
         read_constant(reader, node, codes)
     elif codes in reader.codes:
         value, encoding = reader.codes[codes]
-        if encoding is None:
-            reader.dynamic.add(value.name or "")
-        elif not same_steps(encoding, node):
+        if encoding is not None and not same_steps(encoding, node):
             return
-        else:
-            reader.encodings.pop(value.name or "", None)
+        reader.encodings.pop(value.name or "", None)
         if real.is_graph_output():
             value.name, real.name = real.name, None
         real.replace_all_uses_with(value, replace_graph_outputs=True)
-        if encoding is not None:
+        if encoding is None:
+            reader.dynamic.add(value.name or "")
+        else:
             reader.encodings[value.name or ""] = encoding
 
 
@@ -127,7 +127,8 @@ def same_steps(encoding: Encoding, dequantize: ir.Node) -> bool:
     """True where the node turns codes into the reals that the encoding does."""
     scale, zero_point = constant(input_at(dequantize, 1)), constant(input_at(dequantize, 2))
     zeros = 0 if zero_point is None else zero_point.astype(np.int32)
-    return scale is not None and np.array_equal(scale.ravel(), encoding.scale.ravel()) and bool(np.all(zeros == encoding.zero_point.ravel()))
+    same_scale = scale is not None and np.array_equal(scale.ravel(), encoding.scale.ravel())
+    return same_scale and bool(np.all(zeros == encoding.zero_point.ravel()))
 
 
 def read_constant(reader: Reader, node: ir.Node, codes: ir.Value) -> None:

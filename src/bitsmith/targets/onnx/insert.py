@@ -34,11 +34,13 @@ class Writer:
         return name
 
     def add_constant(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
-        value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor)
+        value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape.numpy()), const_value=tensor)
         self.graph.register_initializer(value)
         return value
 
-    def add_scales(self, name: str, encoding: Encoding, dtype: ir.DataType, shape: tuple[int, ...] = ()) -> tuple[list[ir.Value], dict[str, int]]:
+    def add_scales(
+        self, name: str, encoding: Encoding, dtype: ir.DataType, shape: tuple[int, ...] = ()
+    ) -> tuple[list[ir.Value], dict[str, int]]:
         """Scale and zero point as initializers, and the attributes that say how they lie on the tensor."""
         scale, zero_point, attributes = stored_blocks(encoding, shape)
         values = [self.add_constant(self.fresh(f"{name}_scale"), ir.tensor(np.asarray(scale, order="C")))]
@@ -138,7 +140,7 @@ def quantize(writer: Writer, value: ir.Value, codes: ir.Value, encoding: Encodin
     limits = np.iinfo(format.storage)
     narrow = (format.lowest, format.highest) != (limits.min, limits.max)
     if narrow and format.bits > 8:       # no runtime clips 16-bit codes; the ends of the range, as reals, do the same
-        value = clip(writer, node, value, [np.float32(encoding.lowest), np.float32(encoding.highest)], f"{codes.name}_clipped")
+        value = clip(writer, node, value, [encoding.lowest, encoding.highest], f"{codes.name}_clipped")
         node = value.producer()
     inner = ir.Value(name=writer.fresh(f"{codes.name}_wide"), type=codes.type, shape=codes.shape) if narrow and format.bits <= 8 else codes
     writer.add_node(node, "QuantizeLinear", [value, *scales], [inner])
@@ -152,7 +154,8 @@ def quantize(writer: Writer, value: ir.Value, codes: ir.Value, encoding: Encodin
 
 def clip(writer: Writer, after: ir.Node | None, value: ir.Value, ends: list[Array], name: str) -> ir.Value:
     """Clip(value, low, high) as a new value of the given name."""
-    bounds = [writer.add_constant(writer.fresh(f"{name}_{end}"), ir.tensor(array)) for end, array in zip(("low", "high"), ends, strict=True)]
+    named = zip(("low", "high"), ends, strict=True)
+    bounds = [writer.add_constant(writer.fresh(f"{name}_{end}"), ir.tensor(array)) for end, array in named]
     out = ir.Value(name=name, type=value.type, shape=value.shape)
     writer.add_node(after, "Clip", [value, *bounds], [out])
     return out
