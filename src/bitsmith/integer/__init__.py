@@ -1,0 +1,1 @@
+"""The integer program: what a quantized network computes, in numpy and exactly. It is the specification; it knows neither ONNX nor plans."""

@@ -1,0 +1,160 @@
+"""Sums and averages of codes, whose float32 and integer arithmetic differ in more than the last multiplication."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+
+from bitsmith.errors import LoweringError
+from bitsmith.integer.codes import CodeRange
+from bitsmith.numerics.encoding import Encoding
+from bitsmith.numerics.fixed_point import fixed_multiplier, multiply_fixed
+from bitsmith.numerics.formats import Array
+
+EIGHT_BITS = 2**9                   # the most steps from the zero point that 8-bit codes can stand for
+LARGEST_RATIO = 1e30                # beyond every use, yet its sums stay finite
+
+
+class Total(Protocol):
+    """round(sum of sign * scale * (code - zero point) / output scale) + output zero point, clamped."""
+
+    @classmethod
+    def of(cls, operands: Sequence[Encoding], signs: Sequence[int], scale: Array, codes: CodeRange) -> Self: ...
+    def apply(self, operands: Sequence[Array]) -> Array: ...
+
+
+@dataclass(frozen=True, eq=False)
+class FloatTotal:
+    """As onnxruntime does it on x86-64 (MLAS, MlasQLinearAddKernelAvx2Helper): ratio 0 * code 0 + (ratio 1 * code 1 + offset), fused.
+
+    ratios  float32, sign * scale / output scale of each operand
+    offset  float32, output zero point - sum of ratio * zero point, fused in the same order
+    """
+
+    ratios: Array
+    offset: np.float32
+    codes: CodeRange
+
+    @classmethod
+    def of(cls, operands: Sequence[Encoding], signs: Sequence[int], scale: Array, codes: CodeRange) -> Self:
+        with np.errstate(over="ignore", under="ignore"):
+            ratios = [np.float32(np.clip(sign * operand.scale.reshape(()) / np.float32(scale), -LARGEST_RATIO, LARGEST_RATIO))
+                      for operand, sign in zip(operands, signs, strict=True)]
+        zeros: Array = np.asarray(np.float32(0))
+        for ratio, operand in zip(reversed(ratios), reversed(operands), strict=True):
+            zeros = multiply_add(operand.zero_point.reshape(()), ratio, zeros)
+        return cls(np.asarray(ratios, np.float32), np.float32(np.float32(codes.zero_point) - zeros), codes)
+
+    def apply(self, operands: Sequence[Array]) -> Array:
+        """Codes of the operands -> codes."""
+        total: Array = np.asarray(self.offset)
+        for ratio, codes in zip(self.ratios[::-1], reversed(operands), strict=True):
+            total = multiply_add(codes, ratio, total)
+        return self.codes.clamp(np.rint(total))
+
+
+@dataclass(frozen=True, eq=False)
+class FixedTotal:
+    """In integers: sum of multiplier * (code - zero point), shifted right once, ties upward.
+
+    multipliers  integers; where all operands have 8 bits the sum, rounding included, stays within int32, else within int64
+    """
+
+    multipliers: tuple[int, ...]
+    zero_points: tuple[int, ...]
+    shift: int
+    codes: CodeRange
+
+    @classmethod
+    def of(cls, operands: Sequence[Encoding], signs: Sequence[int], scale: Array, codes: CodeRange) -> Self:
+        """The finest multipliers that leave room for the sum. Raises LoweringError where an operand's scale dwarfs the output's."""
+        ratios = [sign * float(e.scale.reshape(())) / float(scale) for e, sign in zip(operands, signs, strict=True)]
+        ranges = [CodeRange.of(e) for e in operands]
+        reaches = [max(abs(step) for step in source.steps) for source in ranges]
+        width = 31 if max(reaches) < EIGHT_BITS else 62
+        for shift in range(30, 0, -1):
+            multipliers = tuple(round(ratio * 2**shift) for ratio in ratios)
+            total = sum(abs(m) * reach for m, reach in zip(multipliers, reaches, strict=True)) + 2 ** (shift - 1)
+            if total < 2**width and max(map(abs, multipliers)) < 2**31:
+                return cls(multipliers, tuple(source.zero_point for source in ranges), shift, codes)
+        raise LoweringError(f"A sum's operand has {max(map(abs, ratios)):.3g} times the scale of its output: too much for integers.")
+
+    def apply(self, operands: Sequence[Array]) -> Array:
+        """Codes of the operands -> codes."""
+        total: Array = np.asarray(np.int64(1) << (self.shift - 1))
+        for multiplier, zero_point, codes in zip(self.multipliers, self.zero_points, operands, strict=True):
+            total = total + np.subtract(codes, zero_point, dtype=np.int64) * multiplier
+        return self.codes.clamp((total >> self.shift) + self.codes.zero_point)
+
+
+class Average(Protocol):
+    """round(scale * (sum of (code - zero point) / count) / output scale) + output zero point, clamped."""
+
+    @classmethod
+    def of(cls, source: Encoding, most: int, scale: Array, codes: CodeRange) -> Self: ...
+    def terms(self, codes: Array) -> Array: ...
+    def finish(self, total: Array, counts: Array) -> Array: ...
+
+
+@dataclass(frozen=True, eq=False)
+class FloatAverage:
+    """As onnxruntime does it (QLinearAveragePool): real values, added in the order of the window, divided by the count, then quantized."""
+
+    scale: np.float32
+    zero_point: int
+    output_scale: np.float32
+    codes: CodeRange
+
+    @classmethod
+    def of(cls, source: Encoding, most: int, scale: Array, codes: CodeRange) -> Self:
+        return cls(np.float32(source.scale.reshape(())), int(source.zero_point.reshape(())), np.float32(scale), codes)
+
+    def terms(self, codes: Array) -> Array:
+        """What is to be added up: real values."""
+        return np.subtract(codes, self.zero_point, dtype=np.float32) * self.scale
+
+    def finish(self, total: Array, counts: Array) -> Array:
+        """Sums of terms -> codes."""
+        return self.codes.round(total / counts.astype(np.float32) / self.output_scale, zero_first=True)
+
+
+@dataclass(frozen=True, eq=False)
+class FixedAverage:
+    """In integers: the sum of (code - zero point), times an integer multiplier and shift for each count, rounded once, ties upward.
+
+    multipliers  int32 [most + 1], by count; so are the shifts
+    """
+
+    multipliers: Array
+    shifts: Array
+    zero_point: int
+    codes: CodeRange
+
+    @classmethod
+    def of(cls, source: Encoding, most: int, scale: Array, codes: CodeRange) -> Self:
+        """For windows of up to `most` elements."""
+        reals = np.float64(source.scale.reshape(())) / (np.float64(scale) * np.maximum(1, np.arange(most + 1)))
+        return cls(*fixed_multiplier(reals), int(source.zero_point.reshape(())), codes)
+
+    def terms(self, codes: Array) -> Array:
+        """What is to be added up: steps from the zero point."""
+        return np.subtract(codes, self.zero_point, dtype=np.int32)
+
+    def finish(self, total: Array, counts: Array) -> Array:
+        """Sums of terms -> codes."""
+        return self.codes.clamp(multiply_fixed(total, self.multipliers[counts], self.shifts[counts]) + self.codes.zero_point)
+
+
+def multiply_add(codes: Array, ratio: np.float32, addend: Array) -> Array:
+    """codes * ratio + addend, rounded once to float32, for codes of up to 29 bits (a fused multiply-add).
+
+    The product is exact in float64. Where the sum is not, it is rounded to odd there, so that rounding it once more to
+    float32 gives what a single rounding would (Boldo and Melquiond 2008, "Emulation of FMA and correctly rounded sums").
+    """
+    product, other = np.asarray(codes, np.float64) * np.float64(ratio), np.asarray(addend, np.float64)
+    total = product + other
+    back = total - product
+    error = (product - (total - back)) + (other - back)
+    inexact = (error != 0) & (total.view(np.int64) & 1 == 0)
+    return np.where(inexact, np.nextafter(total, np.copysign(np.inf, error)), total).astype(np.float32)
