@@ -1,1 +1,1 @@
-"""The integer program: what a quantized network computes, in numpy and exactly. It is the specification; it knows neither ONNX nor plans."""
+"""The integer program: what a quantized network computes, exactly, in numpy. It knows neither ONNX nor plans."""
