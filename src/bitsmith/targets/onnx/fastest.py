@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from bitsmith.targets.onnx.speed import Cost, Crossing
 
@@ -18,10 +19,12 @@ class Link:
     crossing: Crossing
 
 
-def fastest(costs: Mapping[str, Cost], links: Sequence[Link]) -> frozenset[str]:
+def fastest(costs: Mapping[str, Cost], links: Sequence[Link], followers: Sequence[tuple[str, str]] = ()) -> frozenset[str]:
     """The layers that should run in int8 so that the sum of all costs and crossings is least; of equals, the most layers.
 
-    Inputs and outputs of the network are float32. A value crosses once for all its readers. This is a minimum cut
+    Inputs and outputs of the network are float32. A value crosses once for all its readers. In a pair (leader, follower) of
+    `followers` the second runs in int8 where the first does: ONNX Runtime pulls quantizers through movements (MaxPool,
+    Reshape ...) by itself, so that those run on codes beside whoever has them. This is a minimum cut
     (Greig, Porteous and Seheult 1989): layers on the source's side run in float32, those on the sink's side in int8.
     """
     cut = Cut()
@@ -30,6 +33,8 @@ def fastest(costs: Mapping[str, Cost], links: Sequence[Link]) -> frozenset[str]:
         cut.join(name, SINK, real)
     for number, link in enumerate(links):
         join_link(cut, link, number)
+    for leader, follower in followers:
+        cut.join(follower, leader, float("inf"))
     in_float = cut.source_side()
     return frozenset(name for name in costs if name not in in_float)
 
@@ -112,7 +117,7 @@ class Cut:
 
     def fill(self, path: Sequence[Vertex]) -> None:
         """Send as much along the path as it has room for."""
-        steps = list(zip(path, path[1:], strict=False))
+        steps = list(pairwise(path))
         amount = min(self.room[start][end] for start, end in steps)
         for start, end in steps:
             self.room[start][end] -= amount

@@ -15,27 +15,24 @@ from typing import NamedTuple
 Shape = tuple[int, ...]
 
 NODE = 1.0              # µs, for any node that runs
+INT8_NODE = 1.7         # µs, for a QLinearConv
 BLOCK = 16              # channels in a block, float and int8
-WIDE = 64               # output channels that one int8 inner loop makes
 
-# ns for each of the things counted beside them
-FLOAT_MAC = 0.0173      # multiply-accumulate of a convolution, channels filled up to whole blocks
-FLOAT_OUT = 0.025       # element written
-FLOAT_CLIP = 0.10       # element clamped at both ends; a Relu costs nothing
-FLOAT_DEPTHWISE_MAC, FLOAT_DEPTHWISE_OUT = 0.0257, 0.014
-FLOAT_THIN_OUT = 0.08   # fewer than 16 input channels
-FLOAT_GROUPED_MAC = 0.104
-INT8_TAP = 0.7          # pixel of the kernel read, for each pixel written
-INT8_READ = 0.067       # the same for each channel, every 64 output channels anew
-INT8_MAC = 0.0033
-INT8_OUT = 0.08
-INT8_DEPTHWISE_TAP, INT8_DEPTHWISE_MAC = 0.83, 0.0344
-INT8_ODD_DEPTHWISE_TAP, INT8_ODD_DEPTHWISE_MAC = 1.21, 0.077
-INT8_GATHER_PIXEL, INT8_GATHER_TAP, INT8_GATHER_MAC, INT8_GATHER_OUT = 11.5, 1.0, 0.0055, 0.18
+# ns for each of the things counted. A convolution: multiply-accumulates, elements written, taps (pixels of the kernel) read for each
+# pixel written. Thin: fewer than 16 input channels. Odd: channels that do not fill blocks. Gathered: image to columns, then a product.
+FLOAT_MAC, FLOAT_OUT = 0.0171, 0.015
+FLOAT_THIN_OUT = 0.033
+FLOAT_DEPTHWISE_MAC, FLOAT_DEPTHWISE_OUT = 0.0258, 0.019
+FLOAT_GROUPED_MAC = 0.102
+FLOAT_CLIP = 0.10                               # element clamped at both ends; a Relu costs nothing
+INT8_TAP, INT8_MAC, INT8_OUT = 0.93, 0.0043, 0.065
+INT8_DEPTHWISE_TAP, INT8_DEPTHWISE_MAC = 0.84, 0.035
+INT8_ODD_DEPTHWISE_TAP, INT8_ODD_DEPTHWISE_MAC = 1.24, 0.0785
+INT8_GATHERED_PIXEL, INT8_GATHERED_TAP, INT8_GATHERED_MAC, INT8_GATHERED_OUT = 8.8, 1.11, 0.0051, 0.179
 FLOAT_PRODUCT_MAC, FLOAT_PRODUCT_WEIGHT = 0.0175, 0.036
 INT8_PRODUCT_MAC, INT8_PRODUCT_WEIGHT, INT8_PRODUCT_OUT = 0.0053, 0.0125, 0.10
-INT8_UNPACKED_OUT = 0.40                        # both operands are activations
-QUANTIZE, DEQUANTIZE, REORDER, TRANSPOSE, TRANSPOSE_THIN = 0.125, 0.115, 0.095, 0.045, 0.23
+INT8_UNPACKED_OUT = 0.40                        # of a product of two activations
+QUANTIZE, DEQUANTIZE, REORDER, TRANSPOSE, TRANSPOSE_THIN = 0.115, 0.105, 0.09, 0.04, 0.225
 
 # operators that are counted by elements: (float, int8) ns; by elements read, or written where WRITES says so
 ELEMENTWISE = {
@@ -44,6 +41,7 @@ ELEMENTWISE = {
     "Slice": (0.3, 0.3), "Pad": (0.3, 0.3), "Transpose": (0.1, 0.05), "Resize": (0.3, 0.3), "Split": (0.1, 0.05), "Gather": (0.1, 0.05),
     "Expand": (0.1, 0.05), "Tile": (0.1, 0.05),
 }
+PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 WRITES = frozenset({"Concat", "Slice", "Pad", "Resize", "Gather", "Expand", "Tile"})
 MOVELESS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 AVERAGE_POOL = (0.055, 2.0)                     # by elements of all windows; the int8 kernel is that slow
@@ -71,13 +69,16 @@ def cost(op_type: str, inputs: Sequence[Shape], output: Shape, *, kernel: Sequen
     inputs   shapes of the operands, weights included where they are constant (Conv: image, weights)
     kernel   window of a pool
     clipped  a Clip with two bounds follows (free in int8, not in float32)
+
+    Shapes are of one sample, batch axis included. A product of which a shape is not known costs the same in both forms.
     """
+    if op_type not in PRODUCTS:
+        return _by_elements(op_type, inputs, output, kernel)
+    if not output or len(inputs) < 2 or not all(inputs[:2]):
+        return Cost(NODE, inf if op_type == "ConvTranspose" else NODE)
     if op_type in ("Conv", "ConvTranspose"):
         return convolution(output, inputs[1], group=group, clipped=clipped, transposed=op_type == "ConvTranspose")
-    if op_type in ("Gemm", "MatMul"):
-        depth = inputs[0][-1]
-        return product(prod(output) // output[-1], depth, output[-1], weights=len(inputs[1]) == 2)
-    return _by_elements(op_type, inputs, output, kernel)
+    return product(prod(output[:-1]), inputs[0][-1], output[-1], weights=len(inputs[1]) == 2)
 
 
 def convolution(output: Shape, weights: Shape, *, group: int = 1, clipped: bool = False, transposed: bool = False) -> Cost:
@@ -89,7 +90,7 @@ def convolution(output: Shape, weights: Shape, *, group: int = 1, clipped: bool 
     clip = FLOAT_CLIP * pixels * wide if clipped else 0.0
     return Cost(
         NODE + (_float_convolution(pixels, taps, deep, wide, group) + clip) / 1000,
-        NODE + _int8_convolution(pixels, taps, deep, wide, group) / 1000,
+        INT8_NODE + _int8_convolution(pixels, taps, deep, wide, group) / 1000,
     )
 
 
@@ -106,14 +107,12 @@ def _float_convolution(pixels: int, taps: int, deep: int, wide: int, group: int)
 
 def _int8_convolution(pixels: int, taps: int, deep: int, wide: int, group: int) -> float:
     if group > 1 and deep == 1 and wide == group:
-        if group % BLOCK == 0:
-            return pixels * taps * (INT8_DEPTHWISE_TAP + wide * INT8_DEPTHWISE_MAC)
-        return pixels * taps * (INT8_ODD_DEPTHWISE_TAP + wide * INT8_ODD_DEPTHWISE_MAC)
+        tap, mac = (INT8_ODD_DEPTHWISE_TAP, INT8_ODD_DEPTHWISE_MAC) if group % BLOCK else (INT8_DEPTHWISE_TAP, INT8_DEPTHWISE_MAC)
+        return pixels * taps * (tap + wide * mac)
     if group == 1 and deep % 4 == 0 and wide % 4 == 0 and wide >= BLOCK:
-        read = deep * (-(-wide // WIDE) * INT8_READ + _filled(wide) * INT8_MAC)
-        return pixels * (taps * (INT8_TAP + read) + wide * INT8_OUT)
-    gathered = INT8_GATHER_PIXEL + (INT8_GATHER_TAP * taps if taps > 1 else 0.0)
-    return pixels * group * (gathered + taps * deep * _filled(wide // group) * INT8_GATHER_MAC) + pixels * wide * INT8_GATHER_OUT
+        return pixels * (taps * (INT8_TAP + deep * _filled(wide) * INT8_MAC) + wide * INT8_OUT)
+    gathered = INT8_GATHERED_PIXEL + (INT8_GATHERED_TAP * taps if taps > 1 else 0.0)
+    return pixels * group * (gathered + taps * deep * _filled(wide // group) * INT8_GATHERED_MAC) + pixels * wide * INT8_GATHERED_OUT
 
 
 def product(rows: int, depth: int, columns: int, *, weights: bool = True) -> Cost:
