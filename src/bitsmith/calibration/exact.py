@@ -1,0 +1,32 @@
+"""Sums that do not depend on the order of their terms: whole numbers of 2^-298, the square of the smallest float32."""
+
+from fractions import Fraction
+
+import numpy as np
+
+from bitsmith.numerics.formats import Array
+
+UNIT = -298     # a sum is limb[0] * 2^-298 + limb[1] * 2^(32 - 298) + ...
+LIMBS = 20      # of 32 bits: enough for 2^63 squares of the largest float32
+
+
+def to_limbs(total: int) -> Array:
+    """int64 [20]: digits of 32 bits, lowest first; the last one carries the sign."""
+    digits = [total >> (32 * i) & 0xFFFFFFFF for i in range(LIMBS - 1)]
+    return np.array([*digits, total >> (32 * (LIMBS - 1))], np.int64)
+
+
+def from_limbs(limbs: Array) -> int:
+    """The sum in units of 2^-298."""
+    return sum(int(limb) << (32 * i) for i, limb in enumerate(limbs))
+
+
+def in_units(value: float) -> int:
+    """A sum of float32 numbers, or of their squares, in units of 2^-298."""
+    numerator, denominator = value.as_integer_ratio()
+    return (numerator << -UNIT) // denominator
+
+
+def as_fraction(total: int) -> Fraction:
+    """The number itself."""
+    return Fraction(total, 1 << -UNIT)

@@ -1,0 +1,213 @@
+"""What is kept of a value's numbers: one record of constant size that serves every range estimator and merges exactly."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from bitsmith.calibration.counting import (
+    BINS,
+    MAXIMA,
+    MINIMA,
+    NAN,
+    NEGATIVE_INFINITIES,
+    POSITIVE_INFINITIES,
+    SAMPLES,
+    SQUARES,
+    SUM,
+    Record,
+    count,
+)
+from bitsmith.calibration.exact import as_fraction, from_limbs, to_limbs
+from bitsmith.errors import StatisticsError
+from bitsmith.numerics.formats import Array
+
+SMALLEST_COUNTED_EXPONENT = -132        # of np.frexp; smaller numbers share their bin with zero
+
+
+class Bins(NamedTuple):
+    """The occupied bins of a histogram from the lowest number to the highest, all [n].
+
+    low, high   float64, exact edges; a bin holds numbers from the edge nearer to zero up to, and without, the other
+    counts      int64, at least 1
+    """
+
+    low: Array
+    high: Array
+    counts: Array
+
+    @property
+    def centres(self) -> Array:
+        """float64 [n], exact."""
+        return (self.low + self.high) / 2
+
+
+@dataclass(eq=False)
+class Statistics:
+    """What was counted of one value (or of several that share an encoding).
+
+    per_channel   keep minimum and maximum of every index of axis 1 as well
+    channels      float32 [2, channels]: these; None where they are not kept or axis 1 changes its length
+    record        all else (see counting.Record)
+
+    Everything in it is exact or a whole number, so it does not depend on how samples were split into batches, nor on the order
+    in which parts were merged. The one rounding: the sum and the sum of squares of each sample are taken in float64, in a fixed order.
+    """
+
+    per_channel: bool = False
+    channels: Array | None = None
+    record: Record = field(default_factory=Record.empty)
+
+    def observe(self, values: Array) -> None:
+        """Count every number of an array [samples, ...]. NaN and infinities are tallied and otherwise left out.
+
+        Numbers are taken as float32. Two threads must not do this at the same time to the same statistics.
+        """
+        with np.errstate(over="ignore"):
+            numbers = np.ascontiguousarray(values, np.float32)
+        if not numbers.size:
+            return
+        if self.per_channel:
+            self._observe_channels(numbers)
+        count(numbers.reshape(len(numbers), -1), self.record)
+
+    def _observe_channels(self, numbers: Array) -> None:
+        found = channel_ranges(numbers)
+        self.channels = widen_channels(self.channels, found) if self.samples else found
+
+    def merge(self, other: Self) -> Self:
+        """The statistics of both together; neither is changed."""
+        a, b = self.record, other.record
+        counts = np.zeros(BINS, np.int64)           # pages of it that no bin is in are never touched, nor given memory
+        for part in (a.counts, b.counts):
+            occupied = np.flatnonzero(part)
+            counts[occupied] += part[occupied]
+        totals = np.stack([to_limbs(from_limbs(x) + from_limbs(y)) for x, y in zip(a.totals, b.totals, strict=True)])
+        record = Record(counts, totals, widen(a.extremes[:, None], b.extremes[:, None])[:, 0], a.tallies + b.tallies)
+        return type(self)(self.per_channel and other.per_channel, self._merged_channels(other), record)
+
+    def _merged_channels(self, other: Self) -> Array | None:
+        if not (self.samples and other.samples):
+            return self.channels if self.samples else other.channels
+        return widen_channels(self.channels, other.channels)
+
+    @property
+    def count(self) -> int:
+        """How many finite numbers were counted."""
+        return int(self.record.counts.sum())
+
+    @property
+    def samples(self) -> int:
+        """How many samples had a finite number."""
+        return int(self.record.tallies[SAMPLES])
+
+    @property
+    def nans(self) -> int:
+        return int(self.record.tallies[NAN])
+
+    @property
+    def infinities(self) -> tuple[int, int]:
+        """How many were -infinity and +infinity."""
+        return int(self.record.tallies[NEGATIVE_INFINITIES]), int(self.record.tallies[POSITIVE_INFINITIES])
+
+    @property
+    def minimum(self) -> float:
+        """Of all finite numbers, exactly. Like all figures below it raises StatisticsError where there was none."""
+        self._check_counted()
+        return float(self.record.extremes[0])
+
+    @property
+    def maximum(self) -> float:
+        self._check_counted()
+        return float(self.record.extremes[1])
+
+    @property
+    def mean(self) -> float:
+        return self._average(SUM, self.count)
+
+    @property
+    def mean_square(self) -> float:
+        return self._average(SQUARES, self.count)
+
+    @property
+    def variance(self) -> float:
+        """Of the population: mean square less squared mean, without cancellation."""
+        self._check_counted()
+        total, squares = (as_fraction(from_limbs(self.record.totals[row])) for row in (SUM, SQUARES))
+        return max(0.0, float((squares * self.count - total**2) / self.count**2))
+
+    @property
+    def mean_minimum(self) -> float:
+        """The average over samples of the smallest number of each."""
+        return self._average(MINIMA, self.samples)
+
+    @property
+    def mean_maximum(self) -> float:
+        """The average over samples of the largest number of each."""
+        return self._average(MAXIMA, self.samples)
+
+    def bins(self) -> Bins:
+        """The histogram: 128 bins to each power of two and sign, less than 0.8 % wide; numbers under 2^-133 are one bin with zero."""
+        counts = np.concatenate([self.record.counts[:BINS // 2 - 1:-1], self.record.counts[:BINS // 2]])
+        occupied = np.flatnonzero(counts)
+        low, high = bin_edges(occupied)
+        return Bins(low, high, counts[occupied])
+
+    def significant_bits(self) -> tuple[Array, Array]:
+        """(exponents, counts), both int64 [n], ascending: how many numbers had 2^(exponent - 1) <= |number| < 2^exponent, as np.frexp says.
+
+        Exact. Zero has no significant bit and is not among them, nor is what is under 2^-133.
+        """
+        magnitudes = self.record.counts[:BINS // 2] + self.record.counts[BINS // 2:]
+        occupied = np.flatnonzero(magnitudes[1:]) + 1
+        exponents = np.frexp(bin_starts(occupied))[1].astype(np.int64)
+        by_exponent = np.bincount(exponents - SMALLEST_COUNTED_EXPONENT, magnitudes[occupied], 0)
+        return (found := np.flatnonzero(by_exponent)) + SMALLEST_COUNTED_EXPONENT, by_exponent[found].astype(np.int64)
+
+    @property
+    def zeros(self) -> int:
+        """How many were zero (or under 2^-133 in magnitude, far below what any format holds beside other numbers)."""
+        return int(self.record.counts[0] + self.record.counts[BINS // 2])
+
+    def _average(self, row: int, terms: int) -> float:
+        self._check_counted()
+        return float(as_fraction(from_limbs(self.record.totals[row])) / terms)
+
+    def _check_counted(self) -> None:
+        if not self.samples:
+            others = f"{self.nans} NaN and {sum(self.infinities)} infinite ones"
+            raise StatisticsError(f"No finite number was counted, only {others}; calibrate with sound data.")
+
+
+def bin_starts(tops: Array) -> Array:
+    """float64: the smallest magnitude in a bin, from the top 15 bits of the pattern; the number after the last is 2^128."""
+    exponents, mantissas = tops >> 7, tops & 127
+    return np.asarray(np.ldexp(mantissas + 128.0 * (exponents > 0), np.maximum(exponents, 1) - 134))
+
+
+def bin_edges(places: Array) -> tuple[Array, Array]:
+    """(low, high), float64, of bins by their place in the order of numbers: from 0, the most negative one, to 65,535."""
+    negative = places < BINS // 2
+    tops = np.where(negative, BINS // 2 - 1 - places, places - BINS // 2)
+    near, far = bin_starts(tops), bin_starts(tops + 1)
+    return np.where(negative, -far, near), np.where(negative, -near, far)
+
+
+def channel_ranges(numbers: Array) -> Array | None:
+    """float32 [2, channels]: smallest and largest finite number of each index of axis 1; None for arrays without that axis."""
+    if numbers.ndim < 2:
+        return None
+    folded = numbers.reshape(*numbers.shape[:2], -1)
+    finite = np.isfinite(folded)
+    low, high = np.where(finite, folded, np.inf).min((0, 2)), np.where(finite, folded, -np.inf).max((0, 2))
+    return np.asarray(np.stack([low, high]), np.float32)
+
+
+def widen_channels(a: Array | None, b: Array | None) -> Array | None:
+    """`widen` where both are of the same channels, else None."""
+    return widen(a, b) if a is not None and b is not None and a.shape == b.shape else None
+
+
+def widen(a: Array, b: Array) -> Array:
+    """[2, n]: the smaller of the lows, the larger of the highs."""
+    return np.stack([np.minimum(a[0], b[0]), np.maximum(a[1], b[1])])
