@@ -1,9 +1,18 @@
 """Operators that move codes without changing them."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import onnx_ir as ir
 
-from bitsmith.graph import attribute, constant, input_at
+from bitsmith.errors import LoweringError
+from bitsmith.graph import attribute, constant, input_at, integers
+from bitsmith.integer.instructions import Concatenate, Gather, Instruction, Reshape, Take, Transpose
+from bitsmith.integer.movement import FILL
+from bitsmith.numerics.formats import Array
+from bitsmith.operators.float_meaning import compute, recode
 from bitsmith.operators.operator import Flow, Operator
+from bitsmith.operators.site import Site, dims_of, known
 
 
 def pad_obstacle(node: ir.Node) -> str:
@@ -20,14 +29,130 @@ def resize_obstacle(node: ir.Node) -> str:
     return "" if mode == "nearest" else f"it interpolates ({mode})"
 
 
+def lower_reshape(site: Site) -> Sequence[Instruction]:
+    """The result's shape, as it was inferred; at most one length behind the batch may be free."""
+    before, after = site.dims(0), dims_of(site.node.outputs[0], site.name)
+    if not before or not after or before[0] != after[0] or sum(d is None for d in after[1:]) > 1:
+        raise LoweringError(f"{site.name} reshapes {before} to {after}, samples included.")
+    return [Reshape((site.input(0),), site.output, tuple(-1 if d is None else d for d in after[1:]))]
+
+
+def lower_transpose(site: Site) -> Sequence[Instruction]:
+    """Any order that leaves the batch in front."""
+    return [Transpose((site.input(0),), site.output, tuple(attribute(site.node, "perm", list(range(len(site.dims(0))))[::-1])))]
+
+
+def take(site: Site, indices: dict[int, Array], output: str | None = None) -> Instruction:
+    """Elements by index along axes behind the batch."""
+    return Take((site.input(0),), output or site.output, indices, site.source(0).zero_point)
+
+
+def length(site: Site, axis: int) -> int:
+    return known([site.dims(0)[axis]], site.name)[0]
+
+
+def constant_integers(site: Site, index: int) -> list[int] | None:
+    """A constant list of integers; None where it was left out. Raises LoweringError where it is computed."""
+    value = input_at(site.node, index)
+    found = integers(value)
+    if value is not None and found is None:
+        raise LoweringError(f"{site.name} computes '{value.name}' while the network runs.")
+    return found
+
+
+def lower_slice(site: Site) -> Sequence[Instruction]:
+    starts, ends, axes, steps = (constant_integers(site, i) for i in range(1, 5))
+    assert starts is not None
+    assert ends is not None
+    rank = len(site.dims(0))
+    indices = {}
+    for i, axis in enumerate(axes if axes is not None else range(len(starts))):
+        size, step = length(site, axis % rank), steps[i] if steps else 1
+        end = None if step < 0 and ends[i] < -size else ends[i]
+        indices[axis % rank] = np.arange(size)[starts[i]:end:step]
+    return [take(site, {a: x for a, x in indices.items() if not (len(x) == length(site, a) and np.all(np.diff(x) == 1))})]
+
+
+def lower_split(site: Site) -> Sequence[Instruction]:
+    """One Take for each part that somebody reads."""
+    axis = attribute(site.node, "axis", 0) % len(site.dims(0))
+    parts = [known([dims_of(v, site.name)[axis]], site.name)[0] for v in site.node.outputs]
+    ends = np.cumsum(parts)
+    return [take(site, {axis: np.arange(end - part, end)}, v.name) for v, part, end in zip(site.node.outputs, parts, ends, strict=True)]
+
+
+def lower_pad(site: Site) -> Sequence[Instruction]:
+    """Indices padded as the values are: with the filler, the edge, or reflected."""
+    pads, mode, rank = constant_integers(site, 1), attribute(site.node, "mode", "constant"), len(site.dims(0))
+    assert pads is not None
+    axes = constant_integers(site, 3) or list(range(rank))
+    indices = {}
+    for i, axis in enumerate(axes):
+        before, after = pads[i], pads[i + len(axes)]
+        if before or after:
+            inside = np.arange(length(site, axis % rank))[max(0, -before):]
+            inside = inside[:len(inside) - max(0, -after)]
+            indices[axis % rank] = padded(inside, (max(0, before), max(0, after)), mode)
+    return [take(site, indices)]
+
+
+def padded(indices: Array, pads: tuple[int, int], mode: str) -> Array:
+    if mode == "constant":
+        return np.pad(indices, pads, constant_values=FILL)
+    return np.pad(indices, pads, mode="reflect" if mode == "reflect" else "edge" if mode == "edge" else "wrap")
+
+
+def lower_resize(site: Site) -> Sequence[Instruction]:
+    """Where each element comes from, found by resizing its own index with onnxruntime, axis by axis."""
+    sizes, out = site.sizes(0), known(dims_of(site.node.outputs[0], site.name)[1:], site.name)
+    indices = {}
+    for axis, (before, after) in enumerate(zip(sizes, out, strict=True), 1):
+        if before != after:
+            ramp = np.arange(before, dtype=np.float32).reshape([-1 if a == axis else 1 for a in range(len(sizes) + 1)])
+            moved = compute(site.node, np.broadcast_to(ramp, (1, *sizes)))
+            first = tuple(slice(None) if a == axis else 0 for a in range(moved.ndim))
+            indices[axis] = moved[first].astype(np.int64)
+    return [take(site, indices)]
+
+
+def lower_gather(site: Site) -> Sequence[Instruction]:
+    """Constant indices along an axis, or computed rows of a constant table."""
+    dims = site.dims(0)
+    axis, picked = attribute(site.node, "axis", 0) % len(dims), constant(site.value(1))
+    if constant(site.value(0)) is not None and axis == 0 and picked is None:
+        return [Gather((site.input(1),), site.output, site.stored(0))]
+    if picked is None or picked.ndim > 1:
+        raise LoweringError(f"{site.name} gathers by indices that are computed or have several axes.")
+    indices = np.atleast_1d(picked) % length(site, axis)
+    if picked.ndim == 1:
+        return [take(site, {axis: indices})]
+    row = f"{site.output} (row)"
+    shape = known(dims_of(site.node.outputs[0], site.name)[1:], site.name)
+    return [take(site, {axis: indices}, row), Reshape((row,), site.output, shape)]
+
+
+def lower_concat(site: Site) -> Sequence[Instruction]:
+    """Operands of another encoding than the result's go through a table first."""
+    rank, count = len(dims_of(site.node.outputs[0], site.name)), range(len(site.node.inputs))
+    axis = attribute(site.node, "axis", 0) % rank
+    if axis == 0:
+        raise LoweringError(f"{site.name} joins along the samples.")
+    apart = {i: f"{site.input(i)} (as in '{site.output}')" for i in count if site.encoding(i) != site.target}
+    recoded = [recode(site.input(i), name, site.encoding(i), site.target) for i, name in apart.items()]
+    names = tuple(apart.get(i, site.input(i)) for i in count)
+    return [*site.constants(count), *recoded, Concatenate(names, site.output, axis)]
+
+
 MOVE = Operator(flow=Flow.INPUT_TO_OUTPUT)
+RESHAPE = Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_reshape)
 OPERATORS = {
-    **dict.fromkeys(
-        ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Expand", "Tile", "Identity",
-         "DepthToSpace", "SpaceToDepth", "Gather", "Dropout"),
-        MOVE,
-    ),
-    "Pad": Operator(flow=Flow.INPUT_TO_OUTPUT, obstacle=pad_obstacle),
-    "Resize": Operator(flow=Flow.INPUT_TO_OUTPUT, obstacle=resize_obstacle),
-    "Concat": Operator(flow=Flow.SHARED),
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"), RESHAPE),
+    **dict.fromkeys(("Expand", "Tile", "DepthToSpace", "SpaceToDepth"), MOVE),
+    "Transpose": Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_transpose),
+    "Slice": Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_slice),
+    "Split": Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_split),
+    "Gather": Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_gather),
+    "Pad": Operator(flow=Flow.INPUT_TO_OUTPUT, obstacle=pad_obstacle, lower=lower_pad),
+    "Resize": Operator(flow=Flow.INPUT_TO_OUTPUT, obstacle=resize_obstacle, lower=lower_resize),
+    "Concat": Operator(flow=Flow.SHARED, lower=lower_concat),
 }

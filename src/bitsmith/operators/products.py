@@ -1,11 +1,20 @@
 """Operators with weights: convolutions and matrix products."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import onnx_ir as ir
 
+from bitsmith.errors import LoweringError
 from bitsmith.graph import attribute, constant, input_at, rank
+from bitsmith.integer.instructions import Convolve, Dequantize, Instruction, MatrixMultiply, Requantize
+from bitsmith.integer.requantization import product_multiplier
+from bitsmith.numerics import Blocks, Encoding, Integer
+from bitsmith.numerics.formats import Array
 from bitsmith.operators.operator import Operator, Parameter
+from bitsmith.operators.site import Site
+from bitsmith.operators.windows import read_window
 
 
 def convolution_weight(node: ir.Node) -> Sequence[Parameter]:
@@ -19,12 +28,11 @@ def transposed_weight(node: ir.Node) -> Sequence[Parameter]:
 
 
 def matrix_weight(node: ir.Node) -> Sequence[Parameter]:
-    """Whichever operand is constant: [..., sum, channel] on the right, [..., channel, sum] on the left."""
-    for index, channel, total in ((1, 1, 2), (0, 2, 1)):
-        value = input_at(node, index)
-        if value is not None and constant(value) is not None and (dims := rank(value) or 0) >= 2:
-            return (Parameter(index, dims - channel, dims - total),)
-    return ()
+    """Whichever operand is constant: [..., sum, channel] on the right; on the left one scale serves all."""
+    right, left = input_at(node, 1), input_at(node, 0)
+    if constant(right) is not None and right is not None and (dims := rank(right) or 0) >= 2:
+        return (Parameter(1, dims - 1, dims - 2),)
+    return (Parameter(0, None, None),) if constant(left) is not None and left is not None and (rank(left) or 0) >= 2 else ()
 
 
 def gemm_weight(node: ir.Node) -> Sequence[Parameter]:
@@ -41,6 +49,8 @@ def recurrent_weights(node: ir.Node) -> Sequence[Parameter]:
 
 def bias_obstacle(node: ir.Node) -> str:
     """A bias joins the integer accumulator, so it must be known: one number for each output channel."""
+    if constant(input_at(node, 1)) is None:
+        return "its weights are computed while the network runs"
     bias = input_at(node, 2)
     if bias is None:
         return ""
@@ -50,6 +60,13 @@ def bias_obstacle(node: ir.Node) -> str:
     return "" if array.ndim == 1 else f"its bias has shape {array.shape}, not one number for each channel"
 
 
+def transposed_obstacle(node: ir.Node) -> str:
+    """Padding must be written out."""
+    if "output_shape" in node.attributes or attribute(node, "auto_pad", "NOTSET") != "NOTSET":
+        return "its padding follows from output_shape or auto_pad"
+    return bias_obstacle(node)
+
+
 def gemm_obstacle(node: ir.Node) -> str:
     """Only alpha = beta = 1 and an untransposed left operand have integer kernels."""
     if attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1.0 and not attribute(node, "transA", 0):
@@ -57,12 +74,104 @@ def gemm_obstacle(node: ir.Node) -> str:
     return "its alpha, beta or transA have no integer kernel"
 
 
+def lower_convolution(site: Site) -> Sequence[Instruction]:
+    """One Convolve."""
+    weights, window = site.stored(1), read_window(site, site.stored(1).shape[2:])
+    scales, zero_points = per_channel(site.encoding(1), weights.shape, 0)
+    convolve = Convolve(
+        (site.input(0),), site.output, site.source(0), weights, zero_points, window, bias_codes(site),
+        attribute(site.node, "group", 1), (), requantize(site, scales),
+    )
+    return end(site, convolve, scales)
+
+
+def lower_transposed(site: Site) -> Sequence[Instruction]:
+    """A convolution over the dilated input with flipped weights (Dumoulin and Visin 2016, section 4)."""
+    groups, node, codes = attribute(site.node, "group", 1), site.node, site.stored(1)
+    space = codes.ndim - 2
+    scales, zero_points = (np.tile(a, groups) if a.ndim else a for a in per_channel(site.encoding(1), codes.shape, 1))
+    grouped = codes.reshape(groups, codes.shape[0] // groups, *codes.shape[1:]).swapaxes(1, 2)
+    weights = np.flip(grouped.reshape(groups * codes.shape[1], -1, *codes.shape[2:]), tuple(range(2, 2 + space)))
+    dilations, extra = (attribute(node, name, [default] * space) for name, default in (("dilations", 1), ("output_padding", 0)))
+    reach = [(k - 1) * d for k, d in zip(codes.shape[2:], dilations, strict=True)]
+    pads = attribute(node, "pads", [0] * (2 * space))
+    pairs = [(r - before, r - after + e) for r, before, after, e in zip(reach, pads[:space], pads[space:], extra, strict=True)]
+    window = read_window(site, codes.shape[2:], strides=[1] * space, pairs=pairs)
+    convolve = Convolve(
+        (site.input(0),), site.output, site.source(0), np.ascontiguousarray(weights), zero_points, window, bias_codes(site),
+        groups, tuple(attribute(node, "strides", [1] * space)), requantize(site, scales),
+    )
+    return end(site, convolve, scales)
+
+
+def lower_gemm(site: Site) -> Sequence[Instruction]:
+    """One MatrixMultiply; the weights come as [terms, out]."""
+    transposed = bool(attribute(site.node, "transB", 0))
+    codes = site.stored(1)
+    scales, zero_points = per_channel(site.encoding(1), codes.shape, 0 if transposed else 1)
+    product = MatrixMultiply(
+        (site.input(0),), site.output, site.source(0), None, np.ascontiguousarray(codes.T if transposed else codes), zero_points,
+        bias_codes(site), requantize(site, scales),
+    )
+    return end(site, product, scales)
+
+
+def lower_matrix_product(site: Site) -> Sequence[Instruction]:
+    """One MatrixMultiply, of codes and weights or of two computed values."""
+    if constant(site.value(1)) is None:
+        scales = site.encoding(1).scale
+        pair = (site.input(0), site.input(1))
+        product = MatrixMultiply(pair, site.output, site.source(0), site.source(1), requantize=requantize(site, scales))
+        return [*site.constants([0]), *end(site, product, scales)]
+    codes = site.stored(1)
+    scales, zero_points = per_channel(site.encoding(1), codes.shape, codes.ndim - 1)
+    product = MatrixMultiply((site.input(0),), site.output, site.source(0), None, codes, zero_points, None, requantize(site, scales))
+    return end(site, product, scales)
+
+
+def per_channel(encoding: Encoding, shape: tuple[int, ...], axis: int) -> tuple[Array, Array]:
+    """(scale, zero point) of a weight, () or [channels]. Raises LoweringError for blocks within a channel: a sum needs one scale."""
+    if not encoding.blocks.sizes:
+        return encoding.scale, encoding.zero_point
+    if set(encoding.blocks.sizes) != {axis}:
+        raise LoweringError(f"Weights with scales along {set(encoding.blocks.sizes)} cannot be summed up in integers; channels run along {axis}.")
+    spread = (encoding.blocks.spread(a, shape).ravel() for a in (encoding.scale, encoding.zero_point))
+    scales, zero_points = spread
+    return scales, zero_points if zero_points.any() else np.zeros((), np.int32)
+
+
+def bias_codes(site: Site) -> Array | None:
+    """int32 [out], or None."""
+    return site.stored(2) if input_at(site.node, 2) is not None else None
+
+
+def requantize(site: Site, scales: Array) -> Requantize | None:
+    """The way back to codes; None where the result has no encoding."""
+    if site.codes is None:
+        return None
+    return site.arithmetic.requantize.of(product_multiplier(site.encoding(0).scale, scales, site.target.scale), site.codes)
+
+
+def end(site: Site, product: Convolve | MatrixMultiply, scales: Array) -> Sequence[Instruction]:
+    """The product, and, where its result has no encoding, the way from accumulators to real numbers."""
+    if site.codes is not None:
+        return [product]
+    accumulators = f"{site.output} (accumulators)"
+    steps = np.asarray(site.encoding(0).scale * scales, np.float32)
+    rank = len(site.dims(0)) if isinstance(product, Convolve) else max(len(site.dims(0)), len(site.dims(1)))
+    axis = 1 if isinstance(product, Convolve) else rank - 1
+    if steps.ndim:
+        steps = steps.reshape([-1 if a == axis else 1 for a in range(rank)])
+    encoding = Encoding(Integer(32), steps, np.zeros((), np.int32), Blocks.channels(axis) if steps.ndim else Blocks.whole())
+    return [replace(product, output=accumulators), Dequantize((accumulators,), site.output, encoding)]
+
+
 RECURRENT = Operator(parameters=recurrent_weights, weights_only=True)
 OPERATORS = {
-    "Conv": Operator(parameters=convolution_weight, bias=2, obstacle=bias_obstacle),
-    "ConvTranspose": Operator(parameters=transposed_weight, bias=2, obstacle=bias_obstacle),
-    "Gemm": Operator(parameters=gemm_weight, bias=2, obstacle=gemm_obstacle),
-    "MatMul": Operator(parameters=matrix_weight),
+    "Conv": Operator(parameters=convolution_weight, bias=2, obstacle=bias_obstacle, lower=lower_convolution),
+    "ConvTranspose": Operator(parameters=transposed_weight, bias=2, obstacle=transposed_obstacle, lower=lower_transposed),
+    "Gemm": Operator(parameters=gemm_weight, bias=2, obstacle=gemm_obstacle, lower=lower_gemm),
+    "MatMul": Operator(parameters=matrix_weight, lower=lower_matrix_product),
     "LSTM": RECURRENT,
     "GRU": RECURRENT,
     "RNN": RECURRENT,

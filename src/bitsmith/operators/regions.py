@@ -1,8 +1,11 @@
 """Chains of pointwise operators that depend on one value only: on codes, each is one table."""
 
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+
 import onnx_ir as ir
 
-from bitsmith.graph import constant, consumers, rank
+from bitsmith.graph import constant, rank
 from bitsmith.operators import OPERATORS
 from bitsmith.operators.operator import Operator
 
@@ -25,36 +28,47 @@ def channel_axis(node: ir.Node) -> int | None:
     return None if len(axes) > 1 else next(iter(axes), 0)
 
 
-def table_source(value: ir.Value) -> ir.Value | None:
-    """The one computed value that `value` is a pointwise function of, through operators whose constants vary along one axis at most.
+@dataclass(frozen=True)
+class Region:
+    """A chain of pointwise nodes, in order, that depends on `source` only; its constants vary along `axis` (from the end), or not at all."""
+
+    source: ir.Value
+    nodes: tuple[ir.Node, ...]
+    axis: int | None
+
+
+def find_region(value: ir.Value, stops: Container[ir.Value] = ()) -> Region | None:
+    """The chain that makes `value` from one computed value; values in `stops` are not looked behind.
 
     None where there are several such values, or where no pointwise operator makes `value`.
     """
-    found: set[ir.Value] = set()
+    sources: set[ir.Value] = set()
+    nodes: set[ir.Node] = set()
     axes: set[int] = set()
-    pending, seen = [value], set()
+    pending = [value]
     while pending:
         current = pending.pop()
-        if current in seen:
-            continue
-        seen.add(current)
         node = current.producer()
-        axis = channel_axis(node) if node is not None and pointwise(node) else None
+        axis = channel_axis(node) if node is not None and pointwise(node) and (current is value or current not in stops) else None
         if node is None or axis is None:
-            found.add(current)
-            continue
-        axes |= {axis} - {0}
-        pending += [v for v in node.inputs if v is not None and constant(v) is None]
-        if len(axes) > 1:
-            return None
-    source = next(iter(found)) if len(found) == 1 else None
-    return None if source is value or source is None or rank(source) != rank(value) else source
+            sources.add(current)
+        elif node not in nodes:
+            nodes.add(node)
+            axes |= {axis} - {0}
+            pending += [v for v in node.inputs if v is not None and constant(v) is None]
+    if len(sources) != 1 or len(axes) > 1 or value in sources or rank(next(iter(sources))) != rank(value):
+        return None
+    return Region(next(iter(sources)), tuple(sorted(nodes, key=place_of(value))), next(iter(axes), None))
 
 
-def inside_table(value: ir.Value) -> bool:
-    """True where every reader of the value belongs to a chain that depends on the same one value."""
-    source = table_source(value)
-    readers = consumers(value)
-    return source is not None and bool(readers) and not value.is_graph_output() and all(
-        pointwise(n) is not None and table_source(n.outputs[0]) is source for n in readers
-    )
+def place_of(value: ir.Value) -> Callable[[ir.Node], int]:
+    """A node's place in the graph that makes the value."""
+    graph = value.graph
+    order = {} if graph is None else {node: i for i, node in enumerate(graph)}
+    return lambda node: order[node]
+
+
+def table_source(value: ir.Value) -> ir.Value | None:
+    """The one computed value that `value` is a pointwise function of; None where there is no such one."""
+    region = find_region(value)
+    return None if region is None else region.source

@@ -1,5 +1,6 @@
 """Takes the Q/DQ out of a file and gives back the network in float with the plan that the file carries."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,16 +21,30 @@ FORMATS = {
 
 @dataclass
 class Reader:
-    """codes  value that holds codes -> (the real value it stands for, its encoding)"""
+    """What was found so far.
+
+    codes       value that holds codes -> (the real value it stands for, its encoding)
+    code_names  name of a real value -> name that its codes have in the file
+    """
 
     graph: ir.Graph
     encodings: dict[str, Encoding] = field(default_factory=dict)
     dynamic: set[str] = field(default_factory=set)
     codes: dict[ir.Value, tuple[ir.Value, Encoding | None]] = field(default_factory=dict)
+    code_names: dict[ir.Value, str] = field(default_factory=dict)
 
 
-def extract_quantization(model: ir.Model) -> tuple[ir.Model, Plan]:
-    """(network without Q/DQ, plan) of a Q/DQ file, ours or anybody's; the model itself is not touched.
+@dataclass(frozen=True)
+class Extraction:
+    """The network without Q/DQ, the plan that its file carries, and under which names the file has the codes of computed values."""
+
+    network: ir.Model
+    plan: Plan
+    code_names: Mapping[str, str]
+
+
+def extract_quantization(model: ir.Model) -> Extraction:
+    """Network and plan of a Q/DQ file, ours or anybody's; the model itself is not touched.
 
     A Q/DQ pair becomes the encoding of the value before it, a DQ behind stored codes the encoding of that constant, movements on
     codes move reals. Pairs that are not understood (computed scales, a DQ that disagrees with its Q) stay in the network.
@@ -43,7 +58,8 @@ def extract_quantization(model: ir.Model) -> tuple[ir.Model, Plan]:
             network.graph.remove(node, safe=True)
     for value in [v for v in network.graph.initializers.values() if not v.uses() and not v.is_graph_output()]:
         del network.graph.initializers[value.name or ""]
-    return network, Plan(reader.encodings, dict.fromkeys(reader.encodings, "as the file says"), frozenset(reader.dynamic))
+    plan = Plan(reader.encodings, dict.fromkeys(reader.encodings, "as the file says"), frozenset(reader.dynamic))
+    return Extraction(network, plan, {real.name or "": name for real, name in reader.code_names.items() if real.name in plan.encodings})
 
 
 def encoding_of(node: ir.Node, codes: ir.Value) -> Encoding | None:
@@ -80,6 +96,7 @@ def read_quantize(reader: Reader, node: ir.Node) -> None:
     encoding = encoding_of(node, codes)
     if encoding is not None and value is not None and not codes.is_graph_output():
         reader.codes[codes] = (value, encoding)
+        reader.code_names[value] = codes.name or ""
 
 
 def read_clip(reader: Reader, node: ir.Node) -> None:
@@ -94,6 +111,7 @@ def read_clip(reader: Reader, node: ir.Node) -> None:
     format = Integer(max(2, bits + restricted), signed=low[0] < 0, restricted=restricted)
     if (format.lowest, format.highest) == (low[0], high[0]):
         reader.codes[node.outputs[0]] = (value, Encoding(format, encoding.scale, encoding.zero_point, encoding.blocks))
+        reader.code_names[value] = node.outputs[0].name or ""
 
 
 def read_dynamic(reader: Reader, node: ir.Node) -> None:
@@ -158,6 +176,7 @@ def move_reals(reader: Reader, node: ir.Node) -> None:
     if node.op_type == "Pad" and len(node.inputs) > 2:
         node.replace_input_with(2, None)
     for output in node.outputs:
+        reader.code_names[output] = output.name or ""
         output.name, output.type = real_name(output), ir.TensorType(ir.DataType.FLOAT)
         reader.codes[output] = (output, encoding)
         if encoding is not None:

@@ -1,0 +1,203 @@
+"""From a network and its plan to the integer program. What has no integer meaning is called in float, and says so by its name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from bitsmith.errors import LoweringError
+from bitsmith.graph import constant, is_float, sole_consumer
+from bitsmith.integer.codes import CodeRange
+from bitsmith.integer.instructions import FLOAT32, Arithmetic, CallFloat, Dequantize, Instruction, Quantize
+from bitsmith.integer.program import Program
+from bitsmith.numerics.encoding import Encoding
+from bitsmith.operators import Flow, operator_of
+from bitsmith.operators.float_meaning import float_function, tabulate
+from bitsmith.operators.regions import find_region
+from bitsmith.operators.site import Site
+from bitsmith.planning.plan import Plan
+
+
+@dataclass
+class Lowering:
+    """The program so far. `reals` names the values of which real numbers exist, by value; `made` those that are there as codes."""
+
+    encodings: Mapping[str, Encoding]
+    arithmetic: Arithmetic
+    instructions: list[Instruction | CallFloat] = field(default_factory=list)
+    made: set[str] = field(default_factory=set)
+    reals: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def is_coded(self, value: ir.Value) -> bool:
+        return value.name in self.encodings
+
+    def add(self, instructions: Sequence[Instruction | CallFloat]) -> None:
+        for instruction in instructions:
+            names = instruction.outputs if isinstance(instruction, CallFloat) else (instruction.output,)
+            if not set(names) <= self.made:         # a constant may serve several nodes
+                self.instructions.append(instruction)
+                self.made |= set(names)
+
+    def real(self, value: ir.Value) -> str:
+        """The name of a value as real numbers, dequantized where it is codes."""
+        name = value.name or ""
+        if name not in self.encodings:
+            return name
+        if name not in self.reals:
+            self.reals[name] = f"{name} (real)"
+            self.add([Dequantize((name,), self.reals[name], self.encodings[name])])
+        return self.reals[name]
+
+
+def lower(network: ir.Model, plan: Plan, *, arithmetic: Arithmetic = FLOAT32) -> Program:
+    """The integer program of a quantized network.
+
+    Raises LoweringError where the plan leaves ranges to be found at run time: integers need them beforehand.
+    """
+    if plan.dynamic:
+        raise LoweringError(f"The range of '{min(plan.dynamic)}' is found at run time, so there is no integer program; use a static recipe.")
+    graph, lowering = network.graph, Lowering(plan.encodings, arithmetic)
+    lowering.made = {v.name or "" for v in graph.inputs}
+    for node in graph:
+        if not (already_made(lowering, node) or lower_on_codes(lowering, node)):
+            call_float(lowering, node)
+    inputs = {v.name or "": plan.encodings.get(v.name or "") for v in graph.inputs}
+    codes = {name: e for name, e in plan.encodings.items() if name in lowering.made}
+    return Program(needed(lowering.instructions, graph), inputs, tuple(v.name or "" for v in graph.outputs), codes)
+
+
+def already_made(lowering: Lowering, node: ir.Node) -> bool:
+    """True for clamps that are part of the instruction before them, and for nodes inside a table."""
+    return all(not v.name or v.name in lowering.made for v in node.outputs)
+
+
+def lower_on_codes(lowering: Lowering, node: ir.Node) -> bool:
+    """Lower one node to integers, if it can be."""
+    operator = operator_of(node)
+    result = node.outputs[0]
+    if operator is None or not is_float(result):
+        return False
+    if operator.pointwise and lowering.is_coded(result) and lower_to_table(lowering, result):
+        return True
+    if operator.lower is None or operator.obstacle(node) or not operands_coded(lowering, node):
+        return False
+    moving = operator.flow is Flow.INPUT_TO_OUTPUT
+    if moving and not all(same_encoding(lowering, node.inputs[0], v) for v in node.outputs):
+        return False
+    if not moving and operator.bias is None and node.op_type != "MatMul" and final_value(lowering, result) is None:
+        return False
+    try:
+        lowering.add(operator.lower(site_of(lowering, node)))
+    except LoweringError as problem:
+        lowering.refused[node.name or ""] = str(problem)
+        return False
+    cover_clamps(lowering, result)
+    return True
+
+
+def operands_coded(lowering: Lowering, node: ir.Node) -> bool:
+    """True where all float operands have encodings; those of movements, the first."""
+    operator = operator_of(node)
+    moved = operator is not None and operator.flow is Flow.INPUT_TO_OUTPUT
+    operands = node.inputs[:1] if moved else node.inputs
+    return all(lowering.is_coded(v) for v in operands if v is not None and is_float(v))
+
+
+def same_encoding(lowering: Lowering, first: ir.Value | None, second: ir.Value) -> bool:
+    """True where codes can be moved as they are."""
+    if first is None or not lowering.is_coded(first):
+        return False
+    return not second.name or lowering.encodings.get(second.name) == lowering.encodings[first.name or ""]
+
+
+def final_value(lowering: Lowering, value: ir.Value) -> ir.Value | None:
+    """The value itself or, behind clamps without codes between, the first that has codes; None where there is none."""
+    while not lowering.is_coded(value):
+        following = sole_consumer(value)
+        operator = None if following is None else operator_of(following)
+        if following is None or operator is None or operator.flow is not Flow.OUTPUT_TO_INPUT or following.inputs[0] is not value:
+            return None
+        value = following.outputs[0]
+    return value
+
+
+def clamps_between(value: ir.Value, final: ir.Value) -> list[ir.Node]:
+    """The clamps that lead from one value to the other."""
+    path = []
+    while value is not final:
+        (node,) = value.consumers()
+        path.append(node)
+        value = node.outputs[0]
+    return path
+
+
+def site_of(lowering: Lowering, node: ir.Node) -> Site:
+    """The node with its output's name and codes, clamps behind it included."""
+    result = node.outputs[0]
+    final = final_value(lowering, result)
+    if final is None:
+        return Site(node, lowering.encodings, result.name or "", None, lowering.arithmetic)
+    encoding = lowering.encodings[final.name or ""]
+    low, high = -np.inf, np.inf
+    for clamp in clamps_between(result, final):
+        at_least, at_most = clamp_bounds(clamp)
+        low, high = min(max(low, at_least), at_most), max(min(high, at_most), at_least)
+    first, last = (int(encoding.quantize(np.asarray(end, np.float32))) for end in (low, high))
+    return Site(node, lowering.encodings, final.name or "", CodeRange.of(encoding, first, last), lowering.arithmetic)
+
+
+def clamp_bounds(node: ir.Node) -> tuple[float, float]:
+    """(least, most) that a Relu or Clip lets through."""
+    if node.op_type == "Relu":
+        return 0.0, np.inf
+    ends = [constant(v) if v is not None else None for v in (*node.inputs[1:], None, None)][:2]
+    low, high = ends
+    return -np.inf if low is None else float(low.reshape(())), np.inf if high is None else float(high.reshape(()))
+
+
+def cover_clamps(lowering: Lowering, result: ir.Value) -> None:
+    """Clamps that the instruction does are made with it; the values between exist nowhere."""
+    final = final_value(lowering, result)
+    if final is not None:
+        lowering.made |= {v.name or "" for n in clamps_between(result, final) for v in n.outputs}
+
+
+def lower_to_table(lowering: Lowering, result: ir.Value) -> bool:
+    """One table for the chain of pointwise nodes that makes the value from one that has codes."""
+    coded = {v for node in result.graph for v in node.outputs if lowering.is_coded(v)} if isinstance(result.graph, ir.Graph) else set()
+    region = find_region(result, coded - {result})
+    if region is None or not lowering.is_coded(region.source):
+        return False
+    axis = None
+    if region.axis is not None and region.source.shape is not None:
+        axis = len(region.source.shape) + region.axis
+        if axis == 0 or not isinstance(region.source.shape[axis], int):
+            return False
+    lowering.add([tabulate(region.nodes, region.source, result, axis, lowering.encodings)])
+    return True
+
+
+def call_float(lowering: Lowering, node: ir.Node) -> None:
+    """Real numbers in, the node as onnxruntime computes it, and codes again where the plan wants them."""
+    read, made, function = float_function(node, lowering.encodings)
+    inputs = tuple(lowering.real(v) for v in read)
+    names = tuple(f"{v.name} (real)" if lowering.is_coded(v) else v.name or "" for v in made)
+    lowering.add([CallFloat(node.name or "", inputs, names, function)])
+    for value, name in zip(made, names, strict=True):
+        if lowering.is_coded(value):
+            lowering.add([Quantize((name,), value.name or "", lowering.encodings[value.name or ""])])
+            lowering.made.add(value.name or "")
+
+
+def needed(instructions: Sequence[Instruction | CallFloat], graph: ir.Graph) -> tuple[Instruction | CallFloat, ...]:
+    """The instructions that lead to an output or to codes of the network's own values: float copies that nothing reads go."""
+    kept: list[Instruction | CallFloat] = []
+    wanted = {v.name or "" for v in graph.outputs}
+    for instruction in reversed(instructions):
+        names = instruction.outputs if isinstance(instruction, CallFloat) else (instruction.output,)
+        if wanted & set(names):
+            kept.append(instruction)
+            wanted |= set(instruction.inputs)
+    return tuple(reversed(kept))
