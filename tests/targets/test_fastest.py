@@ -59,7 +59,15 @@ def test_the_way_there_and_back_can_cost_more_than_it_saves() -> None:
     assert fastest(costs, links) == frozenset()
 
 
-def test_a_value_crosses_once_for_all_its_readers() -> None:
+def test_a_value_is_dequantized_for_each_reader() -> None:
+    costs = {"a": Cost(30, 1), "b": Cost(1, inf), "c": Cost(1, inf)}
+    links = [Link("a", ("b", "c"), Crossing(0, 10))]
+    assert total(costs, links, frozenset({"a"})) == 23
+    assert fastest(costs, links) == {"a"}
+    assert fastest(costs, [Link("a", ("b", "c"), Crossing(0, 15))]) == frozenset()
+
+
+def test_a_value_is_quantized_once_for_all_its_readers() -> None:
     costs = {"a": Cost(1, inf), "b": Cost(10, 4), "c": Cost(10, 4)}
     links = [Link("a", ("b", "c"), Crossing(10, 10))]
     assert total(costs, links, frozenset({"b", "c"})) == 19

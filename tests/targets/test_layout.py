@@ -68,6 +68,11 @@ def test_results_are_the_same_with_fewer_transposes(tmp_path: Path) -> None:
     assert kept["Transpose"] < plain["Transpose"]
 
 
+def test_once_is_enough() -> None:
+    network = ir.from_proto(laid_out(stem_in_float(residual=True))[0])
+    assert not keep_channels_last(network, frozenset())
+
+
 def test_the_file_is_valid_onnx() -> None:
     onnx.checker.check_model(laid_out(stem_in_float(residual=True))[0], full_check=True)
 

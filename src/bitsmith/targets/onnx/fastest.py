@@ -22,7 +22,8 @@ class Link:
 def fastest(costs: Mapping[str, Cost], links: Sequence[Link], followers: Sequence[tuple[str, str]] = ()) -> frozenset[str]:
     """The layers that should run in int8 so that the sum of all costs and crossings is least; of equals, the most layers.
 
-    Inputs and outputs of the network are float32. A value crosses once for all its readers. In a pair (leader, follower) of
+    Inputs and outputs of the network are float32. A value is quantized once for all its readers and dequantized for each, since
+    ONNX Runtime gives every reader a DequantizeLinear of its own. In a pair (leader, follower) of
     `followers` the second runs in int8 where the first does: ONNX Runtime pulls quantizers through movements (MaxPool,
     Reshape ...) by itself, so that those run on codes beside whoever has them. This is a minimum cut
     (Greig, Porteous and Seheult 1989): layers on the source's side run in float32, those on the sink's side in int8.
@@ -47,9 +48,10 @@ def total(costs: Mapping[str, Cost], links: Sequence[Link], int8: frozenset[str]
 
 def crossed(link: Link, int8: frozenset[str]) -> float:
     """What a value costs on its way; nothing where all its readers take the form in which it is made."""
-    if {reader in int8 for reader in link.readers} <= {link.maker in int8}:
-        return 0.0
-    return link.crossing.dequantize if link.maker in int8 else link.crossing.quantize
+    on_codes = sum(reader in int8 for reader in link.readers)
+    if link.maker in int8:
+        return link.crossing.dequantize * (len(link.readers) - on_codes)
+    return link.crossing.quantize if on_codes else 0.0
 
 
 Vertex = str | tuple[str, int]
@@ -57,15 +59,14 @@ SOURCE, SINK = ("source", 0), ("sink", 0)
 
 
 def join_link(cut: "Cut", link: Link, number: int) -> None:
-    """Two vertices beside the layers, so that a value pays once: its codes, wanted of a float; its float, wanted of codes."""
+    """Ways from form to form; a vertex beside the layers lets the codes of a float be paid for once."""
     maker: Vertex = SOURCE if link.maker is None else link.maker
-    codes, real = ("codes", number), ("real", number)
+    codes = ("codes", number)
     cut.join(maker, codes, link.crossing.quantize)
-    cut.join(real, maker, link.crossing.dequantize)
     for reader in link.readers:
         end: Vertex = SOURCE if reader is None else reader
         cut.join(codes, end, float("inf"))
-        cut.join(end, real, float("inf"))
+        cut.join(end, maker, link.crossing.dequantize)
 
 
 @dataclass

@@ -47,12 +47,12 @@ def maker_of(node: ir.Node) -> ir.Node | None:
 
 
 def spreads(quantize: ir.Node) -> bool:
-    """True for the codes of an image with known sizes that others than convolutions read."""
+    """True for the codes of an image with known sizes that others than convolutions and transposes read."""
     real, codes = quantize.inputs[0], quantize.outputs[0]
     if real is None or codes.is_graph_output() or real.shape is None or len(real.shape) != 4:
         return False
     known = all(isinstance(size, int) for size in real.shape[1:])
-    return known and any(reader.op_type != "Conv" for reader in readers_of(codes))
+    return known and any(reader.op_type not in ("Conv", "Transpose") for reader in readers_of(codes))
 
 
 def readers_of(codes: ir.Value) -> list[ir.Node]:
