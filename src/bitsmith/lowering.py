@@ -57,7 +57,7 @@ def lower(network: ir.Model, plan: Plan, *, arithmetic: Arithmetic = FLOAT32) ->
     Raises LoweringError where the plan leaves ranges to be found at run time: integers need them beforehand.
     """
     if plan.dynamic:
-        raise LoweringError(f"The range of '{min(plan.dynamic)}' is found at run time, so there is no integer program; use a static recipe.")
+        raise LoweringError(f"The range of '{min(plan.dynamic)}' is found at run time: there is no integer program; use a static recipe.")
     graph, lowering = network.graph, Lowering(plan.encodings, arithmetic)
     lowering.made = {v.name or "" for v in graph.inputs}
     for node in graph:

@@ -15,7 +15,9 @@ from bitsmith.running.session import Session
 Encodings = Mapping[str, Encoding]
 
 
-def copy_nodes(nodes: Sequence[ir.Node], given: Mapping[ir.Value, ir.Shape | None], wanted: Sequence[ir.Value], encodings: Encodings) -> ir.Model:
+def copy_nodes(
+    nodes: Sequence[ir.Node], given: Mapping[ir.Value, ir.Shape | None], wanted: Sequence[ir.Value], encodings: Encodings
+) -> ir.Model:
     """A network of just these nodes, from the given values with these shapes to the wanted ones.
 
     Constants that have encodings are what is left of them after their codes.

@@ -31,7 +31,7 @@ def max_pool_obstacle(node: ir.Node) -> str:
 
 def lower_average(site: Site) -> Sequence[Instruction]:
     """One AveragePool."""
-    kernel = attribute(site.node, "kernel_shape", [])
+    kernel: list[int] = attribute(site.node, "kernel_shape", [])
     average = site.arithmetic.average.of(site.encoding(0), prod(kernel), site.target.scale, site.codes_out)
     padded = bool(attribute(site.node, "count_include_pad", 0))
     return [AveragePool((site.input(0),), site.output, read_window(site, kernel), average, padded)]
@@ -47,7 +47,8 @@ def lower_mean(site: Site) -> Sequence[Instruction]:
     count = prod(known([dims[axis] for axis in axes], site.name))
     multiplier = mean_multiplier(site.encoding(0).scale, site.target.scale, count)
     kept = bool(attribute(site.node, "keepdims", 1))
-    return [Mean((site.input(0),), site.output, site.source(0), tuple(axes), site.arithmetic.requantize.of(multiplier, site.codes_out), kept)]
+    requantize = site.arithmetic.requantize.of(multiplier, site.codes_out)
+    return [Mean((site.input(0),), site.output, site.source(0), tuple(axes), requantize, kept)]
 
 
 def lower_max_pool(site: Site) -> Sequence[Instruction]:

@@ -8,8 +8,8 @@ import onnx_ir as ir
 
 from bitsmith.errors import LoweringError
 from bitsmith.graph import attribute, constant, input_at, rank
-from bitsmith.integer.instructions import Convolve, Dequantize, Instruction, MatrixMultiply, Requantize
-from bitsmith.integer.requantization import product_multiplier
+from bitsmith.integer.instructions import Convolve, Dequantize, Instruction, MatrixMultiply
+from bitsmith.integer.requantization import Requantize, product_multiplier
 from bitsmith.numerics import Blocks, Encoding, Integer
 from bitsmith.numerics.formats import Array
 from bitsmith.operators.operator import Operator, Parameter
@@ -134,9 +134,8 @@ def per_channel(encoding: Encoding, shape: tuple[int, ...], axis: int) -> tuple[
     if not encoding.blocks.sizes:
         return encoding.scale, encoding.zero_point
     if set(encoding.blocks.sizes) != {axis}:
-        raise LoweringError(f"Weights with scales along {set(encoding.blocks.sizes)} cannot be summed up in integers; channels run along {axis}.")
-    spread = (encoding.blocks.spread(a, shape).ravel() for a in (encoding.scale, encoding.zero_point))
-    scales, zero_points = spread
+        raise LoweringError(f"Weights with scales along {set(encoding.blocks.sizes)} cannot be summed; channels run along {axis}.")
+    scales, zero_points = (encoding.blocks.spread(a, shape).ravel() for a in (encoding.scale, encoding.zero_point))
     return scales, zero_points if zero_points.any() else np.zeros((), np.int32)
 
 

@@ -30,7 +30,7 @@ def channel_axis(node: ir.Node) -> int | None:
 
 @dataclass(frozen=True)
 class Region:
-    """A chain of pointwise nodes, in order, that depends on `source` only; its constants vary along `axis` (from the end), or not at all."""
+    """A chain of pointwise nodes, in order, that depends on `source` only; its constants vary along `axis` (from the end), if at all."""
 
     source: ir.Value
     nodes: tuple[ir.Node, ...]

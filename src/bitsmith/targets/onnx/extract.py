@@ -103,9 +103,9 @@ def read_clip(reader: Reader, node: ir.Node) -> None:
     """A Clip on codes narrows the format."""
     known = reader.codes.get(node.inputs[0]) if node.inputs[0] is not None else None
     low, high = integers(input_at(node, 1)), integers(input_at(node, 2))
-    if known is None or known[1] is None or low is None or high is None:
+    value, encoding = known or (None, None)
+    if value is None or encoding is None or low is None or high is None:
         return
-    value, encoding = known
     bits = (high[0] - low[0] + 1).bit_length() - 1
     restricted = 2**bits != high[0] - low[0] + 1
     format = Integer(max(2, bits + restricted), signed=low[0] < 0, restricted=restricted)
