@@ -16,7 +16,8 @@ def percentile(statistics: Statistics, format: Format, *, percent: float = 99.99
     """
     low, high, counts = statistics.bins()
     minimum, maximum = statistics.minimum, statistics.maximum
-    low, high = (np.clip(np.where(abs(edge) <= ZERO_BIN, 0, edge), minimum, maximum) for edge in (low, high))
+    low, high = (np.where(abs(edge) <= ZERO_BIN, 0, edge) for edge in (low, high))
+    low[0], high[-1] = minimum, maximum
     rank = statistics.count * ((100 - percent) / 100)
     bottom = number_at(rank, low, high, counts)
     top = 0 - number_at(rank, -high[::-1], -low[::-1], counts[::-1])
