@@ -1,0 +1,95 @@
+"""bitsmith: what every bit of a neural network is worth.
+
+    import bitsmith as bs
+
+    network = bs.load("net.onnx")
+    statistics = bs.calibrate(network, "calibration.npz")
+    plan = bs.make_plan(network, statistics, recipe=bs.recipes.int8(), target="onnxruntime")
+    bs.write(network, plan, "net.int8.onnx", target="onnxruntime")
+    bs.verify("net.int8.onnx", "test.npz")
+
+    bs.quantize("net.onnx", "calibration.npz", test="test.npz").write("net.int8.onnx")      # the same, in one call
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from bitsmith import version
+
+__version__ = version.VERSION
+
+if TYPE_CHECKING:
+    from bitsmith.analysis.evaluate import Evaluation
+    from bitsmith.analysis.inspect import Inspection, inspect
+    from bitsmith.analysis.verify import Verification
+    from bitsmith.calibration.collection import Collection
+    from bitsmith.calibration.statistics_file import load_statistics, save_statistics
+    from bitsmith.errors import BitsmithError
+    from bitsmith.loading.data import Data, Preprocessing, open_data
+    from bitsmith.numerics import Blocks, Encoding, Integer, parse_format
+    from bitsmith.planning import recipes
+    from bitsmith.planning.plan import Plan, compare_plans, load_plan
+    from bitsmith.planning.recipe import Recipe, Rule, load_recipe
+    from bitsmith.workflow import Quantized, calibrate, evaluate, load, make_plan, quantize, verify, write
+
+# In the order in which a user meets them.
+__all__ = [
+    "BitsmithError",
+    "Blocks",
+    "Collection",
+    "Data",
+    "Encoding",
+    "Evaluation",
+    "Inspection",
+    "Integer",
+    "Plan",
+    "Preprocessing",
+    "Quantized",
+    "Recipe",
+    "Rule",
+    "Verification",
+    "calibrate",
+    "compare_plans",
+    "evaluate",
+    "inspect",
+    "load",
+    "load_plan",
+    "load_recipe",
+    "load_statistics",
+    "make_plan",
+    "open_data",
+    "parse_format",
+    "quantize",
+    "recipes",
+    "save_statistics",
+    "verify",
+    "write",
+]  # fmt: skip
+
+# Where each is made. They are imported when they are first used, so that `import bitsmith` stays quick.
+ROOMS = {
+    "workflow": ("load", "calibrate", "make_plan", "write", "evaluate", "verify", "quantize", "Quantized"),
+    "analysis.inspect": ("inspect", "Inspection"),
+    "analysis.evaluate": ("Evaluation",),
+    "analysis.verify": ("Verification",),
+    "loading.data": ("open_data", "Data", "Preprocessing"),
+    "calibration.collection": ("Collection",),
+    "calibration.statistics_file": ("save_statistics", "load_statistics"),
+    "planning.recipe": ("Recipe", "Rule", "load_recipe"),
+    "planning.plan": ("Plan", "load_plan", "compare_plans"),
+    "numerics": ("Integer", "parse_format", "Blocks", "Encoding"),
+    "errors": ("BitsmithError",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "recipes":
+        return import_module("bitsmith.planning.recipes")
+    for room, names in ROOMS.items():
+        if name in names:
+            return getattr(import_module(f"bitsmith.{room}"), name)
+    raise AttributeError(f"module 'bitsmith' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,14 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bitsmith.errors import DataError
 from bitsmith.numerics.formats import Array
 
-ENGINES = ("simulated", "program", "onnxruntime")
+
+class Ran(NamedTuple):
+    """What one engine gave for one batch: codes of values, and real outputs, by name."""
+
+    codes: Mapping[str, Array]
+    outputs: Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -79,42 +84,43 @@ class Verification:
 class Tally:
     """Counts of two engines' differences over batches."""
 
-    def __init__(self, values: Sequence[str], outputs: Sequence[str]) -> None:
-        self.values, self.outputs = values, outputs
+    def __init__(self, values: Sequence[str]) -> None:
+        self.values = values
         self.codes = dict.fromkeys(values, 0)
         self.differing = dict.fromkeys(values, 0)
         self.largest = dict.fromkeys(values, 0)
         self.samples = self.agreeing = 0
         self.output_error = 0.0
 
-    def add(self, first: Mapping[str, Array], second: Mapping[str, Array]) -> None:
-        """One batch of codes and outputs by name."""
+    def add(self, first: Ran, second: Ran) -> None:
+        """One batch."""
         for name in self.values:
-            apart = np.abs(first[name].astype(np.int64) - second[name])
+            apart = np.abs(first.codes[name].astype(np.int64) - second.codes[name])
             self.codes[name] += apart.size
             self.differing[name] += int(np.count_nonzero(apart))
             self.largest[name] = max(self.largest[name], int(apart.max(initial=0)))
-        for name in self.outputs:
-            apart = np.abs(np.asarray(first[name], np.float64) - second[name])
-            self.output_error = max(self.output_error, float(apart.max(initial=0)))
-        a, b = (np.asarray(x[self.outputs[0]]) for x in (first, second))
-        axis = 1 if a.ndim > 1 else 0
-        same = (a.argmax(axis) == b.argmax(axis)) if a.ndim > 1 else a == b
-        self.samples += len(a)
-        self.agreeing += int(same.reshape(len(a), -1).all(axis=1).sum())
+        for mine, theirs in zip(first.outputs.values(), second.outputs.values(), strict=True):
+            self.output_error = max(self.output_error, float(np.abs(np.asarray(mine, np.float64) - theirs).max(initial=0)))
+        answers = [best(next(iter(ran.outputs.values()))) for ran in (first, second)]
+        self.samples += len(answers[0])
+        self.agreeing += int((answers[0] == answers[1]).all(axis=1).sum())
 
     def result(self, first: str, second: str) -> Comparison:
         found = tuple(Difference(n, self.codes[n], self.differing[n], self.largest[n]) for n in self.values)
         return Comparison(first, second, found, self.agreeing / self.samples, self.output_error)
 
 
-def compare_engines(batches: Iterable[Mapping[str, Mapping[str, Array]]], values: Sequence[str], outputs: Sequence[str]) -> Verification:
-    """Compare engine -> {name: codes or outputs}, batch after batch. Raises DataError where there are no batches."""
+def best(output: Array) -> Array:
+    """The arg-max over axis 1 for each sample, [samples, answers]; the numbers themselves where there is no such axis."""
+    return (output.argmax(1) if output.ndim > 1 else output).reshape(len(output), -1)
+
+
+def compare_engines(batches: Iterable[Mapping[str, Ran]], values: Sequence[str]) -> Verification:
+    """Compare what engines gave, batch after batch. Raises DataError where there are no batches."""
     tallies: dict[tuple[str, str], Tally] = {}
     for results in batches:
         for pair in combinations(results, 2):
-            tally = tallies.setdefault(pair, Tally(values, outputs))
-            tally.add(results[pair[0]], results[pair[1]])
+            tallies.setdefault(pair, Tally(values)).add(results[pair[0]], results[pair[1]])
     if not tallies:
         raise DataError("There is nothing to verify on: the data are empty.")
     samples = next(iter(tallies.values())).samples

@@ -14,6 +14,10 @@ class Target(Protocol):
 
     @property
     def accepts(self) -> Accepts: ...
+    def build(self, network: ir.Model, plan: Plan) -> ir.Model:
+        """The network with Q/DQ where the plan has encodings, for onnxruntime to run."""
+        ...
+
     def write(self, network: ir.Model, plan: Plan, path: Path) -> list[Path]:
         """Write the network as the plan says and return the files written. Raises TargetError for what it cannot store."""
         ...

@@ -1,0 +1,5 @@
+"""python -m bitsmith"""
+
+from bitsmith.cli import main
+
+main()

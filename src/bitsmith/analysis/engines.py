@@ -1,0 +1,79 @@
+"""The engines that numbers come from: onnxruntime with its optimiser, without it (simulated), and the integer program."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import onnx_ir as ir
+
+from bitsmith.analysis.verify import Ran
+from bitsmith.errors import BitsmithError, PlanError
+from bitsmith.integer.program import Program, made
+from bitsmith.loading.from_onnx import load
+from bitsmith.lowering import lower
+from bitsmith.numerics.formats import Array
+from bitsmith.running.session import Session
+from bitsmith.targets.onnx.extract import Extraction, extract_quantization
+
+Engine = Callable[[Mapping[str, Array]], dict[str, Array]]
+ENGINES = ("onnxruntime", "simulated", "program")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to be run: a file, which onnxruntime gets just as it is written, or a network in memory."""
+
+    runnable: Path | ir.Model
+
+    @property
+    def name(self) -> str:
+        return f"'{self.runnable}'" if isinstance(self.runnable, Path) else "the network"
+
+    @cached_property
+    def normal(self) -> ir.Model:
+        """In normal form."""
+        return load(self.runnable)
+
+    @cached_property
+    def extraction(self) -> Extraction:
+        """Its network and plan. Raises PlanError where it has no Q/DQ that bitsmith reads."""
+        found = extract_quantization(self.normal)
+        if not found.code_names:
+            raise PlanError(f"{self.name} has no QuantizeLinear that bitsmith reads; give a file that 'bitsmith quantize' wrote.")
+        return found
+
+    @cached_property
+    def program(self) -> Program:
+        return lower(self.extraction.network, self.extraction.plan)
+
+    def engine(self, name: str) -> Engine:
+        """The engine with this name, for this network. Raises BitsmithError for a name that no engine has."""
+        if name not in ENGINES:
+            raise BitsmithError(f"No engine is called {name!r}; there are {', '.join(ENGINES)}.")
+        if name == "program":
+            return self.program.run
+        return Session(self.runnable, optimise=name == "onnxruntime").run
+
+    def codes_engines(self) -> tuple[dict[str, Callable[[Mapping[str, Array]], Ran]], list[str]]:
+        """(engine -> run, values): every engine on the codes of all values of the file, and on its outputs."""
+        program = self.program
+        known = set(program.inputs) | {name for instruction in program.instructions for name in made(instruction)}
+        names = {real: codes for real, codes in self.extraction.code_names.items() if real in known}
+        watched = [*names.values(), *program.outputs]
+        sessions = {name: Session(self.runnable, watched, optimise=name == "onnxruntime") for name in ("simulated", "onnxruntime")}
+
+        def run_program(batch: Mapping[str, Array]) -> Ran:
+            found = program.codes(batch, list(dict.fromkeys([*names, *program.outputs])))
+            reals = {n: program.encodings[n].dequantize(found[n]) if n in program.encodings else found[n] for n in program.outputs}
+            return Ran({name: found[name] for name in names}, reals)
+
+        def run_session(session: Session) -> Callable[[Mapping[str, Array]], Ran]:
+            def run(batch: Mapping[str, Array]) -> Ran:
+                found = session.run(batch)
+                return Ran({real: found[codes] for real, codes in names.items()}, {name: found[name] for name in program.outputs})
+
+            return run
+
+        return {"simulated": run_session(sessions["simulated"]), "program": run_program,
+                "onnxruntime": run_session(sessions["onnxruntime"])}, list(names)

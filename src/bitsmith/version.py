@@ -1,0 +1,3 @@
+"""Which bitsmith this is."""
+
+VERSION = "0.1.0"

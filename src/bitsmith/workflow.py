@@ -1,0 +1,251 @@
+"""The public functions: each a few calls into the rooms below."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from bitsmith import version
+from bitsmith.analysis.engines import Subject
+from bitsmith.analysis.evaluate import Evaluation, Metric, Outputs, score
+from bitsmith.analysis.fingerprint import fingerprint
+from bitsmith.analysis.verify import Verification, compare_engines
+from bitsmith.calibration import collect
+from bitsmith.calibration.collection import Collection
+from bitsmith.errors import DataError
+from bitsmith.integer.program import Program
+from bitsmith.loading import from_onnx
+from bitsmith.loading.data import open_data
+from bitsmith.lowering import lower
+from bitsmith.numerics.formats import Array
+from bitsmith.planning import make_plan as planning
+from bitsmith.planning.accepts import Accepts, no_advice
+from bitsmith.planning.plan import Plan
+from bitsmith.planning.recipe import Recipe, load_recipe
+from bitsmith.rewrites.simplify import simplify
+from bitsmith.targets import target_named
+
+Progress = Callable[[int, int | None], None]
+Steps = Callable[[str], AbstractContextManager[Progress | None]]
+SAMPLES = 64  # run at a time
+
+
+def load(source: Any, example_inputs: Any = None) -> ir.Model:
+    """A network in normal form, constants and BatchNorm folded, under the user's own names.
+
+    source          an .onnx file, its bytes, an onnx.ModelProto, an onnx_ir.Model, or a torch.nn.Module (extra `torch`)
+    example_inputs  what a torch.nn.Module is traced with
+
+    Raises LoadError, saying what is wrong with which part.
+    """
+    network = from_onnx.load(source, example_inputs)
+    simplify(network)
+    return network
+
+
+def calibrate(
+    network: ir.Model,
+    data: Any,
+    *,
+    recipe: str | Path | Recipe | None = None,
+    target: str = "onnxruntime",
+    everything: bool = True,
+    progress: Progress | None = None,
+) -> Collection:
+    """Count the values that the network computes from data: one pass, memory of constant size.
+
+    data    anything that `open_data` takes
+    recipe  count only what this recipe needs on this target; None: all that any recipe may need
+
+    Raises DataError where data do not fit, StatisticsError where a value never was a finite number.
+    """
+    values = None if recipe is None else planning.values_to_watch(network.graph, recipe_of(recipe), accepts_of(target, everything))
+    found = collect.calibrate(network, inputs_of(data, network, progress), values=values)
+    return replace(found, network=fingerprint(network))
+
+
+def make_plan(
+    network: ir.Model,
+    statistics: Collection,
+    *,
+    recipe: str | Path | Recipe = "int8",
+    target: str = "onnxruntime",
+    everything: bool = False,
+) -> Plan:
+    """Decide the encoding of every value.
+
+    recipe      a name, a .toml file or a Recipe
+    everything  quantize also what the target runs faster in float
+
+    Raises RecipeError, TargetError and StatisticsError, naming the rule, the layer or the value.
+    """
+    found = fingerprint(network)
+    statistics.check_network(found)
+    origin = {"bitsmith": version.VERSION, "network": found, "everything": everything}
+    return planning.make_plan(network.graph, statistics, recipe_of(recipe), accepts_of(target, everything), origin)
+
+
+def write(network: ir.Model, plan: Plan, path: str | Path, *, target: str = "onnxruntime") -> list[Path]:
+    """Write the quantized network and, beside it, its plan. Returns the files. Raises TargetError for what the target cannot store."""
+    return target_named(target).write(network, plan, Path(path))
+
+
+def recipe_of(recipe: str | Path | Recipe) -> Recipe:
+    return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+
+
+def accepts_of(target: str, everything: bool) -> Accepts:
+    """What a target accepts, with or without its advice on what is faster in float."""
+    accepts = target_named(target).accepts
+    return replace(accepts, faster_in_float=no_advice) if everything else accepts
+
+
+def batches_of(data: Any, network: ir.Model, progress: Progress | None) -> Iterator[tuple[dict[str, Array], Array | None]]:
+    """(inputs, labels) batch after batch; progress counts samples."""
+    opened, done = open_data(data, network), 0
+    for batch, labels in opened.labelled(SAMPLES):
+        yield batch, labels
+        done += len(next(iter(batch.values())))
+        if progress is not None:
+            progress(done, opened.samples)
+
+
+def inputs_of(data: Any, network: ir.Model, progress: Progress | None) -> Iterator[dict[str, Array]]:
+    """Inputs batch after batch."""
+    return (batch for batch, _ in batches_of(data, network, progress))
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A network, its plan, and what was measured on the way.
+
+    original    the network in float, in normal form
+    evaluation, float_evaluation   on the test data, where there were some
+    """
+
+    original: ir.Model
+    plan: Plan
+    target: str
+    statistics: Collection
+    evaluation: Evaluation | None = None
+    float_evaluation: Evaluation | None = None
+
+    @cached_property
+    def network(self) -> ir.Model:
+        """The network with Q/DQ, as it is written."""
+        return target_named(self.target).build(self.original, self.plan)
+
+    @property
+    def program(self) -> Program:
+        """The integer program."""
+        return lower(self.original, self.plan)
+
+    def write(self, path: str | Path) -> list[Path]:
+        """Write the network and its plan. Returns the files."""
+        return write(self.original, self.plan, path, target=self.target)
+
+    def evaluate(self, data: Any, *, engine: str = "onnxruntime") -> Evaluation:
+        """Measure it on more data, against the float network."""
+        return evaluate(self.network, data, against=self.original, engine=engine)
+
+    def verify(self, data: Any, *, progress: Progress | None = None) -> Verification:
+        """Do simulation, integer program and onnxruntime agree?"""
+        return verify(self.network, data, progress=progress)
+
+
+def quantize(
+    source: Any,
+    data: Any = None,
+    *,
+    test: Any = None,
+    recipe: str | Path | Recipe = "int8",
+    target: str = "onnxruntime",
+    statistics: Collection | None = None,
+    everything: bool = False,
+    progress: Steps | None = None,
+) -> Quantized:
+    """Load, calibrate, plan and, with test data, evaluate: the short way.
+
+    source      what `load` takes
+    data        what to calibrate with, unless `statistics` are given; recipes without activations need neither
+    test        data with labels, or without: then the outputs are compared with the float network's
+    everything  quantize also what the target runs faster in float
+
+    Raises what the steps raise: LoadError, DataError, RecipeError, TargetError, StatisticsError.
+    """
+    network = source if isinstance(source, ir.Model) else load(source)
+    asked, steps = recipe_of(recipe), progress or (lambda title: nullcontext())
+    if statistics is None:
+        statistics = calibrate_for(network, data, asked, accepts_of(target, everything), steps)
+    plan = make_plan(network, statistics, recipe=asked, target=target, everything=everything)
+    result = Quantized(network, plan, target, statistics)
+    if test is None:
+        return result
+    tested = open_data(test, network)
+    with steps("float") as advance:
+        before = evaluate(network, tested, progress=advance)
+    with steps("quantized") as advance:
+        after = evaluate(result.network, tested, against=network, progress=advance)
+    return replace(result, float_evaluation=before, evaluation=after)
+
+
+def calibrate_for(network: ir.Model, data: Any, recipe: Recipe, accepts: Accepts, steps: Steps) -> Collection:
+    """Statistics of just the values that this recipe needs; of none where it needs none."""
+    values = planning.values_to_watch(network.graph, recipe, accepts)
+    if not values:
+        return Collection({}, fingerprint(network))
+    if data is None:
+        raise DataError(f"Recipe '{recipe.name}' needs the ranges of {len(values)} values; give calibration data or statistics.")
+    with steps("calibrating") as advance:
+        found = collect.calibrate(network, inputs_of(data, network, advance), values=values)
+    return replace(found, network=fingerprint(network))
+
+
+def subject_of(network: Any) -> Subject:
+    """A file, a network or a result, as something to run."""
+    if isinstance(network, Quantized):
+        return Subject(network.network)
+    return Subject(Path(network) if isinstance(network, str) else network)
+
+
+def evaluate(
+    network: Any,
+    data: Any,
+    *,
+    against: Any = None,
+    engine: str = "onnxruntime",
+    metrics: Mapping[str, Metric] | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Accuracy on data with labels, and distance from another network.
+
+    network  a file, which is run just as it is written, a network, or the result of `quantize`
+    against  a network with the same inputs and outputs, usually the float one; it is run by onnxruntime
+    engine   'onnxruntime' (its optimiser on), 'simulated' (off: Q/DQ in float) or 'program' (the integer program)
+    metrics  name -> callable(outputs by name, labels or None) -> number, called once with everything
+
+    Raises DataError where data do not fit or are empty, LoweringError where the program has no meaning for the network.
+    """
+    subject, other = subject_of(network), None if against is None else subject_of(against)
+    run, reference = subject.engine(engine), None if other is None else other.engine("onnxruntime")
+
+    def results() -> Iterator[tuple[Outputs, Array | None, Outputs | None]]:
+        for batch, labels in batches_of(data, subject.normal, progress):
+            yield run(batch), labels, None if reference is None else reference(batch)
+
+    return score(results(), engine, against=None if other is None else other.name, metrics=metrics)
+
+
+def verify(network: Any, data: Any, *, progress: Progress | None = None) -> Verification:
+    """Do simulation, integer program and onnxruntime give the same codes for every value of a quantized file?
+
+    Raises PlanError where the network has no Q/DQ that bitsmith reads.
+    """
+    subject = subject_of(network)
+    engines, values = subject.codes_engines()
+    batches = inputs_of(data, subject.normal, progress)
+    return compare_engines(({name: run(batch) for name, run in engines.items()} for batch in batches), values)
