@@ -97,7 +97,7 @@ def parse_granularity(granularity: str) -> tuple[str, int]:
 
 
 EVERYTHING = Rule(weights=8, activations=8, granularity="channel", symmetric_weights=True, symmetric_activations=False,
-                  estimator="min_max", power_of_two=False)
+                  estimator="percentile:99.9999", power_of_two=False)
 
 
 def load_recipe(source: str | Path) -> Recipe:
