@@ -39,7 +39,7 @@ ELEMENTWISE = {
     "Add": (0.12, 0.16), "Mul": (0.165, 0.23), "Concat": (0.10, 0.035), "Sigmoid": (0.30, 0.26), "LeakyRelu": (0.10, 0.26),
     "Softmax": (0.45, 2.3), "MaxPool": (0.06, 0.09), "GlobalAveragePool": (0.065, 0.047), "ReduceMax": (0.10, 0.10),
     "Slice": (0.3, 0.3), "Pad": (0.3, 0.3), "Transpose": (0.1, 0.05), "Resize": (0.3, 0.3), "Split": (0.1, 0.05), "Gather": (0.1, 0.05),
-    "Expand": (0.1, 0.05), "Tile": (0.1, 0.05),
+    "Expand": (0.1, 0.05), "Tile": (0.1, 0.05), "DepthToSpace": (0.3, 0.3),
 }
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 WRITES = frozenset({"Concat", "Slice", "Pad", "Resize", "Gather", "Expand", "Tile"})
