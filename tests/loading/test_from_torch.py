@@ -106,10 +106,11 @@ class Wayward(nn.Module):
     (Wayward(), torch.zeros(2, 3), "PyTorch cannot export Wayward"),
     ("net.pth", torch.zeros(2, 3), "not a str"),
 ])
-def test_what_cannot_be_traced(module: object, example: object, message: str) -> None:
+def test_what_cannot_be_traced(module: object, example: object, message: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(LoadError, match=message) as caught:
         from_torch(module, example)
     assert str(caught.value).isprintable()
+    assert capfd.readouterr() == ("", "")       # torch would print the graph it gave up on
 
 
 @pytest.mark.parametrize("missing", ["torch", "onnxscript"])
