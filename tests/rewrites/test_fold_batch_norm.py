@@ -66,7 +66,8 @@ def test_matmul_becomes_gemm_for_its_bias() -> None:
 
 def test_channels_of_a_matmul_of_rank_3_are_others() -> None:
     text = f"(float[n,3,5] x) => (float[n,3,3] y) {{ t = MatMul(x, w) {batch_norm('t', 'y')} }}"
-    assert check(build(text, w=numbers(5, 3), **norm(3)), fold_batch_norm) == ["MatMul", "BatchNormalization"]
+    for given in (norm(3), {**norm(3), "b": np.zeros(3), "m": np.zeros(3)}):
+        assert check(build(text, w=numbers(5, 3), **given), fold_batch_norm) == ["MatMul", "BatchNormalization"]
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -137,9 +138,9 @@ def test_negative_variance_stays_visible() -> None:
 
 
 def test_weight_kept_column_by_column() -> None:
-    model = build(f"(float[n,5] x) => (float[n,3] y) {{ t = Gemm(x, w) {batch_norm('t', 'y')} }}", w=numbers(5, 3), **norm(3))
-    model.graph.initializers["w"].const_value = ir.Tensor(np.asfortranarray(numbers(5, 3)), name="w")
-    assert check(model, fold_batch_norm) == ["Gemm"]
+    model = build(IMAGE.format(out=4, size=4) + f"{{ t = Conv(x, w) {batch_norm('t', 'y')} }}", w=numbers(4, 4, 3, 3), **norm(4))
+    model.graph.initializers["w"].const_value = ir.Tensor(np.asfortranarray(numbers(4, 4, 3, 3)), name="w")
+    assert check(model, fold_batch_norm) == ["Conv"]
 
 
 def test_reader_in_a_subgraph_counts() -> None:

@@ -64,6 +64,10 @@ def test_reshape_of_two_free_axes() -> None:
         assert not remove_identities(model.graph)
 
 
+def test_reshape_to_a_shape_that_is_fed() -> None:
+    assert not remove_identities(build("(float[n,m] x, int64[2] s) => (float[k,l] y) { a = Relu(x) y = Reshape(a, s) }").graph)
+
+
 def test_reshape_that_fixes_the_number_of_samples_stays() -> None:
     text = "(float[n,6] x) => (float[1,6] y) { a = Relu(x) y = Reshape(a, s) }"
     assert not remove_identities(build(text, s=np.array([1, 6])).graph)
