@@ -20,7 +20,7 @@ SOURCE = ROOT / "src" / "bitsmith"
 LONGEST_FUNCTION, USUAL_FUNCTION, MEDIAN_FUNCTION, USUAL_SHARE = 60, 30, 8, 0.9
 LONGEST_FILE, MOST_PARAMETERS, DEEPEST_INHERITANCE = 400, 6, 2
 FORBIDDEN_WORDS = {"qparam", "qconfig", "observer", "helper", "util", "impl", "proxy", "proxie", "manager"}
-FACES = ("cli", "app", "report", "terminal")        # what a person sees: only faces and the public list import them
+FACES = ("cli", "app", "display", "report", "terminal")     # what a person sees: only faces and the public list import them
 FORMATS_ALIASES = {"Array"}                         # all that rooms without quantization may know of numerics.formats
 ROOMS_WITHOUT_QUANTIZATION = ("loading", "rewrites", "running")
 TORCH = {"torch", "onnxscript"}
@@ -79,8 +79,15 @@ def long_files(file: File) -> Complaints:
         yield f"has {count} lines"
 
 
+def is_command(function: Function) -> bool:
+    """A command's parameters are the options that a user types; there the rule is to have the options that users need."""
+    return any(isinstance(d, ast.Call) and isinstance(d.func, ast.Attribute) and d.func.attr == "command" for d in function.decorator_list)
+
+
 def many_parameters(file: File) -> Complaints:
     for function in file.functions:
+        if is_command(function):
+            continue
         count = len(parameters_of(function))
         if count > MOST_PARAMETERS:
             yield f"'{function.name}' (line {function.lineno}) has {count} parameters"

@@ -9,6 +9,7 @@ import pytest
 
 import bitsmith as bs
 
+ALL = bs.recipes.int8().with_everything()
 STATIC = sorted(set(networks.NETWORKS) - {"tokens"})
 
 
@@ -17,7 +18,7 @@ STATIC = sorted(set(networks.NETWORKS) - {"tokens"})
 def test_every_network_is_quantized_written_and_close_to_float(name: str, target: str, tmp_path: Path) -> None:
     model = networks.NETWORKS[name](21)
     data = networks.feeds(model, 16)
-    result = bs.quantize(model, data, target=target, everything=True, test=data)
+    result = bs.quantize(model, data, target=target, recipe=ALL, test=data)
     written = result.write(tmp_path / "net.onnx")
     onnx.checker.check_model(str(written[0]), full_check=True)
     assert result.evaluation is not None
@@ -27,7 +28,7 @@ def test_every_network_is_quantized_written_and_close_to_float(name: str, target
 
 def test_names_of_the_user_survive(tmp_path: Path) -> None:
     model = networks.two_in_two_out()
-    bs.quantize(model, networks.feeds(model, 8), everything=True).write(tmp_path / "q.onnx")
+    bs.quantize(model, networks.feeds(model, 8), recipe=ALL).write(tmp_path / "q.onnx")
     written = onnx.load(tmp_path / "q.onnx")
     assert [v.name for v in written.graph.input] == [v.name for v in model.graph.input]
     assert [v.name for v in written.graph.output] == [v.name for v in model.graph.output]
@@ -59,7 +60,7 @@ def test_same_inputs_same_bytes(tmp_path: Path) -> None:
 def test_written_files_verify(name: str, tmp_path: Path) -> None:
     model = networks.NETWORKS[name](21)
     data = networks.feeds(model, 8)
-    path = bs.quantize(model, data, everything=True).write(tmp_path / "q.onnx")[0]
+    path = bs.quantize(model, data, recipe=ALL).write(tmp_path / "q.onnx")[0]
     found = bs.verify(path, data)
     pair = next(c for c in found.comparisons if "simulated" not in (c.first, c.second))
     assert pair.largest <= 1
@@ -70,7 +71,7 @@ def test_written_files_verify(name: str, tmp_path: Path) -> None:
 def test_every_recipe_runs(recipe: str, tmp_path: Path) -> None:
     model = networks.conv_bn_relu()
     data = networks.feeds(model, 8)
-    result = bs.quantize(model, data, recipe=recipe, everything=True, test=data)
+    result = bs.quantize(model, data, recipe=bs.load_recipe(recipe).with_everything(), test=data)
     assert result.evaluation is not None
     assert result.evaluation.snr_db is not None
     assert result.evaluation.snr_db > 10
@@ -117,6 +118,6 @@ def test_progress_is_told_in_samples() -> None:
 def test_memory_of_the_network_is_left_alone() -> None:
     network = bs.load(networks.conv_bn_relu())
     before = {name: np.array(v.const_value.numpy()) for name, v in network.graph.initializers.items() if v.const_value is not None}
-    result = bs.quantize(network, networks.feeds(networks.conv_bn_relu(), 4), everything=True)
+    result = bs.quantize(network, networks.feeds(networks.conv_bn_relu(), 4), recipe=ALL)
     assert result.network is not network
     assert all(np.array_equal(array, network.graph.initializers[name].const_value.numpy()) for name, array in before.items())

@@ -162,15 +162,14 @@ def quantize(
     from bitsmith import display
     from bitsmith.terminal import progress_bar
 
-    loaded = bs.load(network)
+    loaded, asked = bs.load(network), bs.load_recipe(recipe)
+    samples = None if data is None else open_samples(data, loaded, image)
     result = bs.quantize(
         loaded,
-        None if data is None else open_samples(data, loaded, image),
+        samples if stats is None else bs.load_statistics(stats),
         test=None if test is None else open_samples(test, loaded, image),
-        recipe=recipe,
+        recipe=asked.with_everything() if everything else asked,
         target=target,
-        statistics=None if stats is None else bs.load_statistics(stats),
-        everything=everything,
         progress=progress_bar,
     )
     written = result.write(output)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bitsmith.analysis.evaluate import Evaluation
 from bitsmith.analysis.verify import Verification
+from bitsmith.planning.recipes import int8
 from bitsmith.workflow import Quantized, Steps, evaluate, load, quantize, verify
 
 ENGINES = ("onnxruntime", "simulated", "program")
@@ -26,7 +27,7 @@ def demonstrate(folder: Path, steps: Steps) -> Demonstration:
     """Quantize the digits network, write it into the folder, evaluate it with every engine and verify it."""
     with as_file(files("bitsmith") / "data") as shipped:
         original, data, test = (shipped / name for name in ("digits.onnx", "digits-calibration.npz", "digits-test.npz"))
-        result = quantize(load(original), data, test=test, everything=True, progress=steps)
+        result = quantize(load(original), data, test=test, recipe=int8().with_everything(), progress=steps)
         written = result.write(folder / "digits.int8.onnx")
         evaluations = {engine: evaluate(written[0], test, against=original, engine=engine) for engine in ENGINES}
         return Demonstration(result, original, written, evaluations, verify(written[0], test))

@@ -23,7 +23,6 @@ from bitsmith.loading.data import open_data
 from bitsmith.lowering import lower
 from bitsmith.numerics.formats import Array
 from bitsmith.planning import make_plan as planning
-from bitsmith.planning.accepts import Accepts, no_advice
 from bitsmith.planning.plan import Plan
 from bitsmith.planning.recipe import Recipe, load_recipe
 from bitsmith.rewrites.simplify import simplify
@@ -53,7 +52,6 @@ def calibrate(
     *,
     recipe: str | Path | Recipe | None = None,
     target: str = "onnxruntime",
-    everything: bool = True,
     progress: Progress | None = None,
 ) -> Collection:
     """Count the values that the network computes from data: one pass, memory of constant size.
@@ -63,30 +61,22 @@ def calibrate(
 
     Raises DataError where data do not fit, StatisticsError where a value never was a finite number.
     """
-    values = None if recipe is None else planning.values_to_watch(network.graph, recipe_of(recipe), accepts_of(target, everything))
+    values = None if recipe is None else planning.values_to_watch(network.graph, recipe_of(recipe), target_named(target).accepts)
     found = collect.calibrate(network, inputs_of(data, network, progress), values=values)
     return replace(found, network=fingerprint(network))
 
 
-def make_plan(
-    network: ir.Model,
-    statistics: Collection,
-    *,
-    recipe: str | Path | Recipe = "int8",
-    target: str = "onnxruntime",
-    everything: bool = False,
-) -> Plan:
+def make_plan(network: ir.Model, statistics: Collection, *, recipe: str | Path | Recipe = "int8", target: str = "onnxruntime") -> Plan:
     """Decide the encoding of every value.
 
-    recipe      a name, a .toml file or a Recipe
-    everything  quantize also what the target runs faster in float
+    recipe  a name, a .toml file or a Recipe
 
     Raises RecipeError, TargetError and StatisticsError, naming the rule, the layer or the value.
     """
     found = fingerprint(network)
     statistics.check_network(found)
-    origin = {"bitsmith": version.VERSION, "network": found, "everything": everything}
-    return planning.make_plan(network.graph, statistics, recipe_of(recipe), accepts_of(target, everything), origin)
+    origin = {"bitsmith": version.VERSION, "network": found}
+    return planning.make_plan(network.graph, statistics, recipe_of(recipe), target_named(target).accepts, origin)
 
 
 def write(network: ir.Model, plan: Plan, path: str | Path, *, target: str = "onnxruntime") -> list[Path]:
@@ -96,12 +86,6 @@ def write(network: ir.Model, plan: Plan, path: str | Path, *, target: str = "onn
 
 def recipe_of(recipe: str | Path | Recipe) -> Recipe:
     return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-
-
-def accepts_of(target: str, everything: bool) -> Accepts:
-    """What a target accepts, with or without its advice on what is faster in float."""
-    accepts = target_named(target).accepts
-    return replace(accepts, faster_in_float=no_advice) if everything else accepts
 
 
 def batches_of(data: Any, network: ir.Model, progress: Progress | None) -> Iterator[tuple[dict[str, Array], Array | None]]:
@@ -164,25 +148,21 @@ def quantize(
     test: Any = None,
     recipe: str | Path | Recipe = "int8",
     target: str = "onnxruntime",
-    statistics: Collection | None = None,
-    everything: bool = False,
     progress: Steps | None = None,
 ) -> Quantized:
     """Load, calibrate, plan and, with test data, evaluate: the short way.
 
-    source      what `load` takes
-    data        what to calibrate with, unless `statistics` are given; recipes without activations need neither
-    test        data with labels, or without: then the outputs are compared with the float network's
-    everything  quantize also what the target runs faster in float
+    source    what `load` takes
+    data      what to calibrate with: anything that `open_data` takes, or statistics; recipes without activations need neither
+    test      data with labels, or without: then the outputs are compared with the float network's
+    progress  title -> context that gives a function (samples done, of how many); the command line shows bars so
 
     Raises what the steps raise: LoadError, DataError, RecipeError, TargetError, StatisticsError.
     """
     network = source if isinstance(source, ir.Model) else load(source)
     asked, steps = recipe_of(recipe), progress or (lambda title: nullcontext())
-    if statistics is None:
-        statistics = calibrate_for(network, data, asked, accepts_of(target, everything), steps)
-    plan = make_plan(network, statistics, recipe=asked, target=target, everything=everything)
-    result = Quantized(network, plan, target, statistics)
+    statistics = data if isinstance(data, Collection) else calibrate_for(network, data, asked, target, steps)
+    result = Quantized(network, make_plan(network, statistics, recipe=asked, target=target), target, statistics)
     if test is None:
         return result
     tested = open_data(test, network)
@@ -193,9 +173,9 @@ def quantize(
     return replace(result, float_evaluation=before, evaluation=after)
 
 
-def calibrate_for(network: ir.Model, data: Any, recipe: Recipe, accepts: Accepts, steps: Steps) -> Collection:
-    """Statistics of just the values that this recipe needs; of none where it needs none."""
-    values = planning.values_to_watch(network.graph, recipe, accepts)
+def calibrate_for(network: ir.Model, data: Any, recipe: Recipe, target: str, steps: Steps) -> Collection:
+    """Statistics of just the values that this recipe needs on this target; of none where it needs none."""
+    values = planning.values_to_watch(network.graph, recipe, target_named(target).accepts)
     if not values:
         return Collection({}, fingerprint(network))
     if data is None:

@@ -57,11 +57,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Ordered rules, and, by `ends`, a format for the first and last layers with weights where the rest gets fewer bits."""
+    """rules       in order
+    ends        a format for the first and last layers with weights, where the rest gets fewer bits
+    everything  quantize also what the target runs faster in float
+    """
 
     name: str
     rules: tuple[Rule, ...] = ()
     ends: str | int | None = None
+    everything: bool = False
 
     def __post_init__(self) -> None:
         check_choice(self.ends, "ends")
@@ -77,6 +81,10 @@ class Recipe:
     def with_rules(self, *rules: Rule) -> "Recipe":
         """The same recipe with more rules behind its own."""
         return replace(self, rules=(*self.rules, *rules))
+
+    def with_everything(self) -> "Recipe":
+        """The same recipe, whatever the target advises."""
+        return replace(self, everything=True)
 
 
 def check_choice(choice: str | int | None, role: str) -> None:
@@ -100,8 +108,8 @@ EVERYTHING = Rule(weights=8, activations=8, granularity="channel", symmetric_wei
                   estimator="percentile:99.9999", power_of_two=False)
 
 
-def load_recipe(source: str | Path) -> Recipe:
-    """A recipe by its name (`int8`) or from a TOML file:
+def load_recipe(source: "str | Path | Recipe") -> Recipe:
+    """A recipe by its name (`int8`), as it is, or from a TOML file:
 
         name = "mine"
         ends = 8
@@ -113,6 +121,8 @@ def load_recipe(source: str | Path) -> Recipe:
     """
     from bitsmith.planning import recipes
 
+    if isinstance(source, Recipe):
+        return source
     if isinstance(source, str) and source in recipes.__all__:
         recipe: Recipe = getattr(recipes, source)()
         return recipe
@@ -132,10 +142,10 @@ def from_mapping(data: Mapping[str, Any], name: str) -> Recipe:
     rules = data.get("rules", [])
     if not isinstance(rules, Sequence) or not all(isinstance(r, Mapping) for r in rules):
         raise RecipeError("'rules' needs tables, each under its own [[rules]].")
-    check_keys(data, {"name", "rules", "ends"}, "a recipe")
+    check_keys(data, {"name", "rules", "ends", "everything"}, "a recipe")
     for number, rule in enumerate(rules, 1):
         check_keys(rule, {f.name for f in fields(Rule)}, f"rule {number}")
-    return Recipe(str(data.get("name", name)), tuple(Rule(**rule) for rule in rules), data.get("ends"))
+    return Recipe(str(data.get("name", name)), tuple(Rule(**rule) for rule in rules), data.get("ends"), data.get("everything") is True)
 
 
 def check_keys(data: Mapping[str, Any], known: set[str], owner: str) -> None:
@@ -146,4 +156,5 @@ def check_keys(data: Mapping[str, Any], known: set[str], owner: str) -> None:
 def to_mapping(recipe: Recipe) -> dict[str, Any]:
     """As plain data, the inverse of `from_mapping`."""
     rules = [{f.name: v for f in fields(Rule) if (v := getattr(r, f.name)) is not None} for r in recipe.rules]
-    return {"name": recipe.name, "rules": rules, **({"ends": recipe.ends} if recipe.ends is not None else {})}
+    ends = {} if recipe.ends is None else {"ends": recipe.ends}
+    return {"name": recipe.name, "rules": rules, **ends, **({"everything": True} if recipe.everything else {})}
