@@ -45,6 +45,7 @@ class Rival:
 
 RIVALS = {
     "bitsmith": Rival("bitsmith_quantize.py"),
+    "bitsmith, everything": Rival("bitsmith_quantize.py", ("--everything",)),
     "ORT tensor": Rival("onnxruntime_static.py"),
     "ORT channel": Rival("onnxruntime_static.py", ("--per-channel",)),
     "ORT entropy": Rival("onnxruntime_static.py", ("--per-channel", "--method", "Entropy")),
@@ -131,7 +132,7 @@ def measure(network: RealNetwork, arguments: argparse.Namespace, interpreters: d
     results = [judge(Result("float", network.name, file=str(network.path)), network, reference)]
     for name in arguments.rivals:
         interpreter = interpreters[name]
-        result = Result(name, network.name, file=str(work / f"{name.replace(' ', '_')}.onnx"))
+        result = Result(name, network.name, file=str(work / f"{name.replace(',', '').replace(' ', '_')}.onnx"))
         if isinstance(interpreter, str):
             result.failed = interpreter
         else:
@@ -145,6 +146,8 @@ def quantize(rival: Rival, interpreter: Path, network: RealNetwork, data: Path, 
     """Run a rival's script; the quickest of several runs counts, and the largest peak of memory."""
     command = [interpreter, HERE / "rivals" / rival.script, network.path, data, result.file, *rival.arguments]
     quiet = dict(os.environ, PYTHONWARNINGS="ignore")
+    if not rival.requirements:
+        quiet["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE.parent / "src"), os.environ.get("PYTHONPATH")]))
     for _ in range(repeat):
         try:
             ran = subprocess.run(command, capture_output=True, text=True, timeout=60 * MINUTES, env=quiet)

@@ -10,9 +10,13 @@ import bitsmith as bs
 
 
 def bitsmith_column(model: Path, name: str, samples: np.ndarray, output: Path, arguments: argparse.Namespace) -> None:
-    quantized = bs.quantize(str(model), samples, target="onnxruntime")
+    quantized = bs.quantize(str(model), samples, target="onnxruntime", everything=arguments.everything)
     quantized.write(output)
 
 
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--everything", action="store_true")
+
+
 if __name__ == "__main__":
-    timed.run(bitsmith_column)
+    timed.run(bitsmith_column, options)
