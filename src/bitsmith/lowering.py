@@ -7,12 +7,12 @@ import numpy as np
 import onnx_ir as ir
 
 from bitsmith.errors import LoweringError
-from bitsmith.graph import constant, is_float, sole_consumer
+from bitsmith.graph import activations, constant, is_float, sole_consumer
 from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import FLOAT32, Arithmetic, CallFloat, Dequantize, Instruction, Quantize
-from bitsmith.integer.program import Program
+from bitsmith.integer.program import Program, made
 from bitsmith.numerics.encoding import Encoding
-from bitsmith.operators import Flow, operator_of
+from bitsmith.operators import Flow, Operator, is_clamp, operator_of
 from bitsmith.operators.float_meaning import float_function, tabulate
 from bitsmith.operators.regions import find_region
 from bitsmith.operators.site import Site
@@ -21,24 +21,29 @@ from bitsmith.planning.plan import Plan
 
 @dataclass
 class Lowering:
-    """The program so far. `reals` names the values of which real numbers exist, by value; `made` those that are there as codes."""
+    """The program so far.
+
+    coded   the computed values that have encodings
+    made    names of the values that exist, clamped ones that exist nowhere included
+    reals   name of a value that is codes -> name of the same in real numbers
+    """
 
     encodings: Mapping[str, Encoding]
     arithmetic: Arithmetic
+    coded: frozenset[ir.Value]
+    made: set[str]
     instructions: list[Instruction | CallFloat] = field(default_factory=list)
-    made: set[str] = field(default_factory=set)
     reals: dict[str, str] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
 
     def is_coded(self, value: ir.Value) -> bool:
         return value.name in self.encodings
 
     def add(self, instructions: Sequence[Instruction | CallFloat]) -> None:
         for instruction in instructions:
-            names = instruction.outputs if isinstance(instruction, CallFloat) else (instruction.output,)
-            if not set(names) <= self.made:         # a constant may serve several nodes
+            names = set(made(instruction))
+            if not names <= self.made:         # a constant may serve several nodes
                 self.instructions.append(instruction)
-                self.made |= set(names)
+                self.made |= names
 
     def real(self, value: ir.Value) -> str:
         """The name of a value as real numbers, dequantized where it is codes."""
@@ -52,57 +57,60 @@ class Lowering:
 
 
 def lower(network: ir.Model, plan: Plan, *, arithmetic: Arithmetic = FLOAT32) -> Program:
-    """The integer program of a quantized network.
+    """The integer program of a quantized network. `Program.in_float` names the nodes without integer arithmetic.
 
     Raises LoweringError where the plan leaves ranges to be found at run time: integers need them beforehand.
     """
     if plan.dynamic:
         raise LoweringError(f"The range of '{min(plan.dynamic)}' is found at run time: there is no integer program; use a static recipe.")
-    graph, lowering = network.graph, Lowering(plan.encodings, arithmetic)
-    lowering.made = {v.name or "" for v in graph.inputs}
+    graph = network.graph
+    coded = frozenset(v for v in activations(graph) if v.name in plan.encodings)
+    lowering = Lowering(plan.encodings, arithmetic, coded, {v.name or "" for v in graph.inputs})
     for node in graph:
-        if not (already_made(lowering, node) or lower_on_codes(lowering, node)):
-            call_float(lowering, node)
+        if not already_made(lowering, node):
+            lower_node(lowering, node)
     inputs = {v.name or "": plan.encodings.get(v.name or "") for v in graph.inputs}
     codes = {name: e for name, e in plan.encodings.items() if name in lowering.made}
     return Program(needed(lowering.instructions, graph), inputs, tuple(v.name or "" for v in graph.outputs), codes)
 
 
 def already_made(lowering: Lowering, node: ir.Node) -> bool:
-    """True for clamps that are part of the instruction before them, and for nodes inside a table."""
+    """True for clamps that are part of the instruction before them."""
     return all(not v.name or v.name in lowering.made for v in node.outputs)
 
 
-def lower_on_codes(lowering: Lowering, node: ir.Node) -> bool:
-    """Lower one node to integers, if it can be."""
-    operator = operator_of(node)
-    result = node.outputs[0]
-    if operator is None or not is_float(result):
-        return False
-    if operator.pointwise and lowering.is_coded(result) and lower_to_table(lowering, result):
-        return True
-    if operator.lower is None or operator.obstacle(node) or not operands_coded(lowering, node):
-        return False
-    moving = operator.flow is Flow.INPUT_TO_OUTPUT
+def lower_node(lowering: Lowering, node: ir.Node) -> None:
+    """As a table, as integer instructions, or, where neither can be, in float."""
+    result, operator = node.outputs[0], operator_of(node)
+    if operator is not None and operator.pointwise and lowering.is_coded(result) and lower_to_table(lowering, result):
+        return
+    reason = reason_for_float(lowering, node, operator)
+    if operator is not None and operator.lower is not None and not reason:
+        try:
+            lowering.add(operator.lower(site_of(lowering, node)))
+            cover_clamps(lowering, result)
+            return
+        except LoweringError as problem:
+            reason = str(problem)
+    call_float(lowering, node, reason)
+
+
+def reason_for_float(lowering: Lowering, node: ir.Node, operator: Operator | None) -> str:
+    """Why a node cannot run on the codes that the plan gives; "" where it can."""
+    if operator is None or (operator.lower is None and not operator.pointwise):
+        return f"there is no integer arithmetic for {node.op_type}"
+    moving, result = operator.flow is Flow.INPUT_TO_OUTPUT, node.outputs[0]
+    operands = [v for v in (node.inputs[:1] if moving else node.inputs) if v is not None and is_float(v)]
+    in_float = [v.name for v in operands if not lowering.is_coded(v)]
+    if not is_float(result) or in_float:
+        return f"'{in_float[0]}' stays float" if in_float else "its result is not float32"
     if moving and not all(same_encoding(lowering, node.inputs[0], v) for v in node.outputs):
-        return False
-    if not moving and operator.bias is None and node.op_type != "MatMul" and final_value(lowering, result) is None:
-        return False
-    try:
-        lowering.add(operator.lower(site_of(lowering, node)))
-    except LoweringError as problem:
-        lowering.refused[node.name or ""] = str(problem)
-        return False
-    cover_clamps(lowering, result)
-    return True
-
-
-def operands_coded(lowering: Lowering, node: ir.Node) -> bool:
-    """True where all float operands have encodings; those of movements, the first."""
-    operator = operator_of(node)
-    moved = operator is not None and operator.flow is Flow.INPUT_TO_OUTPUT
-    operands = node.inputs[:1] if moved else node.inputs
-    return all(lowering.is_coded(v) for v in operands if v is not None and is_float(v))
+        return f"'{result.name}' has not the encoding of what it moves"
+    if not moving and not operator.is_product and final_value(lowering, result) is None:
+        return f"'{result.name}' stays float"
+    if operator.lower is None:
+        return f"{node.op_type} is integers only where it becomes a table, and here it does not"
+    return operator.obstacle(node)
 
 
 def same_encoding(lowering: Lowering, first: ir.Value | None, second: ir.Value) -> bool:
@@ -116,8 +124,7 @@ def final_value(lowering: Lowering, value: ir.Value) -> ir.Value | None:
     """The value itself or, behind clamps without codes between, the first that has codes; None where there is none."""
     while not lowering.is_coded(value):
         following = sole_consumer(value)
-        operator = None if following is None else operator_of(following)
-        if following is None or operator is None or operator.flow is not Flow.OUTPUT_TO_INPUT or following.inputs[0] is not value:
+        if following is None or not is_clamp(following) or following.inputs[0] is not value:
             return None
         value = following.outputs[0]
     return value
@@ -166,9 +173,8 @@ def cover_clamps(lowering: Lowering, result: ir.Value) -> None:
 
 def lower_to_table(lowering: Lowering, result: ir.Value) -> bool:
     """One table for the chain of pointwise nodes that makes the value from one that has codes."""
-    coded = {v for node in result.graph for v in node.outputs if lowering.is_coded(v)} if isinstance(result.graph, ir.Graph) else set()
-    region = find_region(result, coded - {result})
-    if region is None or not lowering.is_coded(region.source):
+    region = find_region(result, lowering.coded)
+    if region is None or region.source not in lowering.coded:
         return False
     axis = None
     if region.axis is not None and region.source.shape is not None:
@@ -179,16 +185,15 @@ def lower_to_table(lowering: Lowering, result: ir.Value) -> bool:
     return True
 
 
-def call_float(lowering: Lowering, node: ir.Node) -> None:
+def call_float(lowering: Lowering, node: ir.Node, reason: str) -> None:
     """Real numbers in, the node as onnxruntime computes it, and codes again where the plan wants them."""
-    read, made, function = float_function(node, lowering.encodings)
+    read, results, function = float_function(node, lowering.encodings)
     inputs = tuple(lowering.real(v) for v in read)
-    names = tuple(f"{v.name} (real)" if lowering.is_coded(v) else v.name or "" for v in made)
-    lowering.add([CallFloat(node.name or "", inputs, names, function)])
-    for value, name in zip(made, names, strict=True):
+    names = tuple(f"{v.name} (real)" if lowering.is_coded(v) else v.name or "" for v in results)
+    lowering.add([CallFloat(node.name or names[0], inputs, names, function, reason)])
+    for value, name in zip(results, names, strict=True):
         if lowering.is_coded(value):
             lowering.add([Quantize((name,), value.name or "", lowering.encodings[value.name or ""])])
-            lowering.made.add(value.name or "")
 
 
 def needed(instructions: Sequence[Instruction | CallFloat], graph: ir.Graph) -> tuple[Instruction | CallFloat, ...]:
@@ -196,8 +201,7 @@ def needed(instructions: Sequence[Instruction | CallFloat], graph: ir.Graph) -> 
     kept: list[Instruction | CallFloat] = []
     wanted = {v.name or "" for v in graph.outputs}
     for instruction in reversed(instructions):
-        names = instruction.outputs if isinstance(instruction, CallFloat) else (instruction.output,)
-        if wanted & set(names):
+        if wanted & set(made(instruction)):
             kept.append(instruction)
             wanted |= set(instruction.inputs)
     return tuple(reversed(kept))

@@ -33,12 +33,16 @@ class Dequantize:
 
 @dataclass(frozen=True, eq=False)
 class CallFloat:
-    """An operator that stays in floating point: real numbers in, real numbers out. Only numpy runs it; other targets refuse it by name."""
+    """An operator that stays in floating point: real numbers in, real numbers out. Only numpy runs it; other targets refuse it by name.
+
+    reason  why it has no integer arithmetic here
+    """
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     function: Callable[..., Sequence[Array]]
+    reason: str = ""
 
     def run(self, *reals: Array) -> Sequence[Array]:
         return self.function(*reals)

@@ -40,6 +40,11 @@ class Program:
         if missing := set(self.outputs) - known:
             raise LoweringError(f"The program has outputs {sorted(missing)} that nothing makes.")
 
+    @property
+    def in_float(self) -> dict[str, str]:
+        """The nodes that are computed in floating point, each with the reason; none where the whole network is integers."""
+        return {i.name: i.reason for i in self.instructions if isinstance(i, CallFloat)}
+
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
         """Real inputs by name, axis 0 the samples -> real outputs. Raises DataError for inputs that are missing or of unequal length."""
         found = self.codes(batch, self.outputs)

@@ -95,6 +95,8 @@ class Encoding:
         object.__setattr__(self, "zero_point", np.broadcast_to(np.asarray(self.zero_point, np.int32), scale.shape))
         if not (np.isfinite(scale).all() and (scale > 0).all()):
             raise PlanError(f"A scale must be positive and finite, not {scale.ravel()[:4]}.")
+        if scale.ndim <= max(self.blocks.sizes, default=-1) or (scale.ndim and not self.blocks.sizes):
+            raise PlanError(f"Scales of shape {scale.shape} do not fit blocks {dict(self.blocks.sizes)}.")
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -189,5 +191,5 @@ def from_dict(data: Mapping[str, Any]) -> Encoding:
         if not np.issubdtype(zero_point.dtype, np.integer) or zero_point.min() < format.lowest or zero_point.max() > format.highest:
             raise PlanError(f"A zero point must be a code of {format.name}.")
         return Encoding(format, scale, zero_point, blocks)
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
         raise PlanError(f"This is not an encoding: {str(data)[:120]} ({problem}).") from problem

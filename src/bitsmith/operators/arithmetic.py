@@ -1,6 +1,7 @@
 """Elementwise arithmetic of two or more values."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from bitsmith.integer.instructions import AddRescaled, Instruction, MultiplyRescaled
 from bitsmith.integer.requantization import product_multiplier
@@ -9,13 +10,22 @@ from bitsmith.operators.site import Site
 
 
 def lower_sum(site: Site, *, last_sign: int = 1) -> Sequence[Instruction]:
-    """One AddRescaled over all operands."""
-    count = len(site.node.inputs)
-    signs = [1] * (count - 1) + [last_sign]
-    operands = [site.encoding(i) for i in range(count)]
-    total = site.arithmetic.total.of(operands, signs, site.target.scale, site.codes_out)
-    add = AddRescaled(tuple(site.input(i) for i in range(count)), site.output, tuple(site.source(i) for i in range(count)), total)
-    return [*site.constants(range(count)), add]
+    """One AddRescaled over all operands, in the order in which onnxruntime adds them."""
+    order = list(range(len(site.node.inputs)))
+    signs = [*[1] * (len(order) - 1), last_sign]
+    if len(order) == 2 and is_repeated(site.dims(0), site.dims(1)):
+        order.reverse()
+    total = site.arithmetic.total.of([site.encoding(i) for i in order], [signs[i] for i in order], site.target.scale, site.codes_out)
+    add = AddRescaled(tuple(site.input(i) for i in order), site.output, tuple(site.source(i) for i in order), total)
+    return [*site.constants(order), add]
+
+
+def is_repeated(first: Sequence[int | None], second: Sequence[int | None]) -> bool:
+    """True where the first operand is one number along the last axis on which either is more: onnxruntime then puts it second."""
+    for one, other in zip_longest(reversed(first), reversed(second), fillvalue=1):
+        if one != 1 or other != 1:
+            return one == 1
+    return False
 
 
 def lower_difference(site: Site) -> Sequence[Instruction]:

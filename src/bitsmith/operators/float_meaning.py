@@ -1,10 +1,12 @@
 """What ONNX nodes compute in float, by onnxruntime itself: tables and float islands then equal what the runtime does."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import onnx_ir as ir
 
+from bitsmith.errors import LoweringError
 from bitsmith.graph import constant
 from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import LookUp
@@ -55,13 +57,21 @@ def compute(node: ir.Node, real: Array) -> Array:
 
 
 def float_function(node: ir.Node, encodings: Encodings) -> tuple[list[ir.Value], list[ir.Value], Callable[..., Sequence[Array]]]:
-    """(what it reads, what it makes, the function) of a node that stays in float."""
+    """(what it reads, what it makes, the function) of a node that stays in float. Its session is opened when it is first called.
+
+    Raises LoweringError for nodes with graphs of their own: what those read from outside is not among a node's operands.
+    """
+    if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()):
+        raise LoweringError(f"{node.op_type} '{node.name}' holds a graph of its own: there is no integer program for this network.")
     read = [v for v in dict.fromkeys(node.inputs) if v is not None and constant(v) is None]
     made = [v for v in node.outputs if v.name]
-    session = Session(copy_nodes([node], {v: v.shape for v in read}, made, encodings), optimise=False)
+
+    @cache
+    def session() -> Session:
+        return Session(copy_nodes([node], {v: v.shape for v in read}, made, encodings), optimise=False)
 
     def call(*reals: Array) -> Sequence[Array]:
-        found = session.run({v.name or "": array for v, array in zip(read, reals, strict=True)})
+        found = session().run({v.name or "": array for v, array in zip(read, reals, strict=True)})
         return [found[v.name or ""] for v in made]
 
     return read, made, call

@@ -143,11 +143,52 @@ def lower_concat(site: Site) -> Sequence[Instruction]:
     return [*site.constants(count), *recoded, Concatenate(names, site.output, axis)]
 
 
-MOVE = Operator(flow=Flow.INPUT_TO_OUTPUT)
+def lower_tile(site: Site) -> Sequence[Instruction]:
+    """The same indices again and again."""
+    repeats = constant_integers(site, 1) or []
+    if repeats[:1] != [1]:
+        raise LoweringError(f"{site.name} repeats the samples.")
+    return [take(site, {axis: np.tile(np.arange(length(site, axis)), n) for axis, n in enumerate(repeats) if n != 1})]
+
+
+def lower_expand(site: Site) -> Sequence[Instruction]:
+    """Axes of length 1 repeat what they have."""
+    before, after = site.dims(0), dims_of(site.node.outputs[0], site.name)
+    if len(before) != len(after) or before[0] != after[0]:
+        raise LoweringError(f"{site.name} expands {before} to {after}, samples included.")
+    grown = [axis for axis, (old, new) in enumerate(zip(before, after, strict=True)) if axis and old == 1 and new != 1]
+    return [take(site, {axis: np.zeros(known([after[axis]], site.name)[0], np.int64) for axis in grown})]
+
+
+def lower_depth_to_space(site: Site) -> Sequence[Instruction]:
+    """Channels are taken apart and put beside each other: [C * b * b, H, W] -> [C, H * b, W * b]."""
+    (channels, height, width), b = site.sizes(0), attribute(site.node, "blocksize", 1)
+    deep = channels // (b * b)
+    column_first = attribute(site.node, "mode", "DCR") == "DCR"
+    parts, order = ((b, b, deep, height, width), (0, 3, 4, 1, 5, 2)) if column_first else ((deep, b, b, height, width), (0, 1, 4, 2, 5, 3))
+    return rearrange(site, parts, order, (deep, height * b, width * b))
+
+
+def lower_space_to_depth(site: Site) -> Sequence[Instruction]:
+    """The way back: [C, H, W] -> [b * b * C, H / b, W / b]."""
+    (channels, height, width), b = site.sizes(0), attribute(site.node, "blocksize", 1)
+    parts = (channels, height // b, b, width // b, b)
+    return rearrange(site, parts, (0, 3, 5, 1, 2, 4), (channels * b * b, height // b, width // b))
+
+
+def rearrange(site: Site, parts: tuple[int, ...], order: tuple[int, ...], shape: tuple[int, ...]) -> Sequence[Instruction]:
+    """Reshape, transpose, reshape."""
+    apart, turned = f"{site.output} (parts)", f"{site.output} (turned)"
+    return [Reshape((site.input(0),), apart, parts), Transpose((apart,), turned, order), Reshape((turned,), site.output, shape)]
+
+
 RESHAPE = Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_reshape)
 OPERATORS = {
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"), RESHAPE),
-    **dict.fromkeys(("Expand", "Tile", "DepthToSpace", "SpaceToDepth"), MOVE),
+    "Tile": Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_tile),
+    "Expand": Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_expand),
+    "DepthToSpace": Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_depth_to_space),
+    "SpaceToDepth": Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_space_to_depth),
     "Transpose": Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_transpose),
     "Slice": Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_slice),
     "Split": Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_split),

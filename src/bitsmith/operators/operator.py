@@ -59,3 +59,8 @@ class Operator:
     obstacle: Callable[[ir.Node], str] = fits
     weights_only: bool = False
     lower: "Callable[[Site], Sequence[Instruction]] | None" = None
+
+    @property
+    def is_product(self) -> bool:
+        """True for those with weights of their own: their kernels are what codes are for, and may end in real numbers."""
+        return self.parameters is not no_parameters and not self.weights_only

@@ -29,9 +29,19 @@ def max_pool_obstacle(node: ir.Node) -> str:
     return "it stores columns first" if attribute(node, "storage_order", 0) else ""
 
 
+def average_obstacle(node: ir.Node) -> str:
+    """What onnxruntime's integer kernel refuses, or computes otherwise than its float kernel does."""
+    if any(step != 1 for step in attribute(node, "dilations", [1])):
+        return "it averages over dilated windows"
+    counts_all = attribute(node, "ceil_mode", 0) and attribute(node, "count_include_pad", 0)
+    return "it counts padding in windows that reach beyond it (ceil_mode and count_include_pad)" if counts_all else ""
+
+
 def lower_average(site: Site) -> Sequence[Instruction]:
-    """One AveragePool."""
+    """One AveragePool, or one Mean: onnxruntime adds integers where the window is as large as the tensor, and real numbers elsewhere."""
     kernel: list[int] = attribute(site.node, "kernel_shape", [])
+    if site.dims(0)[2:] == tuple(kernel) and not any(map(any, read_window(site, kernel).pads)):
+        return lower_mean(site)
     average = site.arithmetic.average.of(site.encoding(0), prod(kernel), site.target.scale, site.codes_out)
     padded = bool(attribute(site.node, "count_include_pad", 0))
     return [AveragePool((site.input(0),), site.output, read_window(site, kernel), average, padded)]
@@ -60,7 +70,7 @@ def lower_max_pool(site: Site) -> Sequence[Instruction]:
 
 EXTREME = Operator(flow=Flow.INPUT_TO_OUTPUT, obstacle=reduction_obstacle)
 OPERATORS = {
-    "AveragePool": Operator(lower=lower_average),
+    "AveragePool": Operator(obstacle=average_obstacle, lower=lower_average),
     "GlobalAveragePool": Operator(lower=lower_mean),
     "ReduceMean": Operator(obstacle=reduction_obstacle, lower=lower_mean),
     "MaxPool": Operator(flow=Flow.INPUT_TO_OUTPUT, obstacle=max_pool_obstacle, lower=lower_max_pool),

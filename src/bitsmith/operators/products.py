@@ -7,13 +7,13 @@ import numpy as np
 import onnx_ir as ir
 
 from bitsmith.errors import LoweringError
-from bitsmith.graph import attribute, constant, input_at, rank
+from bitsmith.graph import attribute, constant, consumers, input_at, rank
 from bitsmith.integer.instructions import Convolve, Dequantize, Instruction, MatrixMultiply
 from bitsmith.integer.requantization import Requantize, product_multiplier
 from bitsmith.numerics import Blocks, Encoding, Integer
 from bitsmith.numerics.formats import Array
 from bitsmith.operators.operator import Operator, Parameter
-from bitsmith.operators.site import Site
+from bitsmith.operators.site import Site, known
 from bitsmith.operators.windows import read_window
 
 
@@ -57,6 +57,8 @@ def bias_obstacle(node: ir.Node) -> str:
     array = constant(bias)
     if array is None:
         return "its bias is computed while the network runs"
+    if len(consumers(bias)) > 1:
+        return f"its bias '{bias.name}' serves several nodes and can have one scale only"
     return "" if array.ndim == 1 else f"its bias has shape {array.shape}, not one number for each channel"
 
 
@@ -152,7 +154,13 @@ def requantize(site: Site, scales: Array) -> Requantize | None:
 
 
 def end(site: Site, product: Convolve | MatrixMultiply, scales: Array) -> Sequence[Instruction]:
-    """The product, and, where its result has no encoding, the way from accumulators to real numbers."""
+    """The product, and, where its result has no encoding, the way from accumulators to real numbers.
+
+    Raises LoweringError where an int32 accumulator may overflow.
+    """
+    bounds = product.bounds if isinstance(product, Convolve) else product.bounds(known(site.dims(0)[-1:], site.name)[0])
+    if not bounds.fit(32).all():
+        raise LoweringError(f"The accumulator of {site.name} may reach {bounds.largest}, beyond int32: give it fewer bits.")
     if site.codes is not None:
         return [product]
     accumulators = f"{site.output} (accumulators)"

@@ -11,9 +11,9 @@ from bitsmith.calibration.statistics import Statistics
 from bitsmith.errors import StatisticsError
 from bitsmith.graph import constant
 from bitsmith.numerics.encoding import Encoding, spanning
-from bitsmith.operators import operator_of
+from bitsmith.operators import is_clamp, operator_of
 from bitsmith.planning.accepts import Accepts
-from bitsmith.planning.placement import Placement, activation_operands, covered, moves, place
+from bitsmith.planning.placement import Placement, activation_operands, moves, place
 from bitsmith.planning.plan import Plan
 from bitsmith.planning.recipe import DYNAMIC, FLOAT, Recipe, Rule, to_mapping
 from bitsmith.planning.weights import plan_weights
@@ -55,7 +55,7 @@ def sources(group: list[ir.Value]) -> list[ir.Value]:
     What a clamp lets through is a source and what goes into the clamp is not, since the clamp's range is the narrower one.
     """
     inside = set(group)
-    clamped = [v for v in group if (node := v.producer()) is not None and covered(node) and node.inputs[0] in inside]
+    clamped = [v for v in group if (node := v.producer()) is not None and is_clamp(node) and node.inputs[0] in inside]
     return clamped or [v for v in group if not moved_within(v, inside)]
 
 
@@ -102,7 +102,7 @@ def find_range(
 def settings_of(value: ir.Value, placement: Placement, recipe: Recipe) -> list[Rule]:
     """What the recipe asks of a value: of the node that makes it, or, for inputs and where that node is kept in float, of its readers."""
     origin = value.producer()
-    while origin is not None and covered(origin) and (before := origin.inputs[0]) is not None and before not in placement.shared:
+    while origin is not None and is_clamp(origin) and (before := origin.inputs[0]) is not None and before not in placement.shared:
         if before.producer() is None:
             break
         origin = before.producer()

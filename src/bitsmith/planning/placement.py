@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from bitsmith.graph import constant, is_float, sole_consumer
-from bitsmith.operators import Flow, Operator, operator_of
+from bitsmith.operators import Flow, Operator, is_clamp, operator_of
 from bitsmith.operators.regions import table_source
 from bitsmith.planning.accepts import Accepts
+from bitsmith.planning.existing import KEPT, quantized_already
 from bitsmith.planning.recipe import DYNAMIC, FLOAT, Recipe, Rule
 
 MOVES = (Flow.INPUT_TO_OUTPUT, Flow.SHARED)
@@ -61,9 +62,13 @@ def place(graph: ir.Graph, recipe: Recipe, accepts: Accepts) -> Placement:
     join where all they read has codes already, or always, where the target has no float arithmetic.
     """
     placement = Placement(ends=end_layers(graph) if recipe.ends is not None else set())
-    slow = accepts.faster_in_float(graph)
+    slow = {} if recipe.everything else accepts.faster_in_float(graph)
+    existing = quantized_already(graph)
     for node in graph:
-        classify(placement, node, recipe, slow.get(node.name or "", ""))
+        if node in existing:
+            placement.reasons[node.name or node.outputs[0].name or ""] = KEPT
+        else:
+            classify(placement, node, recipe, slow.get(node.name or "", ""))
     for node in placement.integer:
         if asks_first(node):
             ask(placement, node, accepts)
@@ -137,7 +142,7 @@ def moves(node: ir.Node) -> bool:
 def bounds(value: ir.Value) -> tuple[str, ...]:
     """Which clamp bounds a value, seen through movements: its operator and its operands' values; () for none."""
     while (node := value.producer()) is not None and (operator := operator_of(node)) is not None:
-        if operator.flow is Flow.OUTPUT_TO_INPUT:
+        if is_clamp(node):
             return (node.op_type, *(str(constant(v)) for v in node.inputs[1:]), *(str(a) for a in node.attributes.values()))
         if operator.flow is not Flow.INPUT_TO_OUTPUT or node.inputs[0] is None:
             break
@@ -146,9 +151,9 @@ def bounds(value: ir.Value) -> tuple[str, ...]:
 
 
 def asks_first(node: ir.Node) -> bool:
-    """Products: operators with weights or a bias, and MatMul of two activations."""
+    """True for products."""
     operator = operator_of(node)
-    return operator is not None and (operator.bias is not None or node.op_type == "MatMul")
+    return operator is not None and operator.is_product
 
 
 def ask(placement: Placement, node: ir.Node, accepts: Accepts) -> None:
@@ -172,9 +177,9 @@ def want_output(placement: Placement, value: ir.Value) -> None:
     for node in path:
         moved = node.inputs[0]
         assert moved is not None
-        if node is path[0] and covered(node):
+        if node is path[0] and is_clamp(node):
             placement.reasons[moved.name or ""] = f"needs no codes: those of '{final.name}' saturate as {path[-1].op_type} does"
-        elif not covered(node):
+        elif not is_clamp(node):
             placement.join(final, moved)
             placement.join(final, node.outputs[0])
 
@@ -189,21 +194,15 @@ def path_to_clamp(placement: Placement, value: ir.Value) -> list[ir.Node]:
         if operator.flow not in (Flow.OUTPUT_TO_INPUT, Flow.INPUT_TO_OUTPUT) or len(node.outputs) != 1:
             break
         path.append(node)
-        last_clamp = len(path) if covered(node) else last_clamp
+        last_clamp = len(path) if is_clamp(node) else last_clamp
         value = node.outputs[0]
     return path[:last_clamp]
-
-
-def covered(node: ir.Node) -> bool:
-    """True for clamps, whose work saturation does."""
-    operator = operator_of(node)
-    return operator is not None and operator.flow is Flow.OUTPUT_TO_INPUT
 
 
 def chain_behind(node: ir.Node) -> list[ir.Node]:
     """The node and the clamps that follow it with nothing between: rules for any of them speak of all."""
     chain = [node]
-    while (following := sole_consumer(chain[-1].outputs[0])) is not None and covered(following):
+    while (following := sole_consumer(chain[-1].outputs[0])) is not None and is_clamp(following):
         chain.append(following)
     return chain
 
@@ -218,7 +217,7 @@ def spread_forward(placement: Placement, graph: ir.Graph, accepts: Accepts) -> N
         inputs = activation_operands(node, operator)
         computed = [v for v in inputs if constant(v) is None] or inputs
         ready = all(v in placement.shared for v in computed) or (moves(node) and any(constant(v) is not None for v in computed))
-        if covered(node) or (operator.pointwise and table_source(node.outputs[0]) is not None):
+        if is_clamp(node) or (operator.pointwise and table_source(node.outputs[0]) is not None):
             continue
         if ready or not accepts.floats:
             connect(placement, node, operator, inputs)
@@ -250,7 +249,7 @@ def spread_backward(placement: Placement, graph: ir.Graph) -> None:
 def drop_those_left_out(placement: Placement) -> None:
     """Cheap operators that nothing with codes led to stay float; that is no loss, so no reason is owed beyond a word."""
     for node in list(placement.integer):
-        if not asks_first(node) and not covered(node) and node.outputs[0] not in placement.shared:
+        if not asks_first(node) and not is_clamp(node) and node.outputs[0] not in placement.shared:
             behind = chain_behind(node)[-1].outputs[0]
             if behind not in placement.shared:
                 del placement.integer[node]

@@ -1,12 +1,13 @@
 """Encodings of weights and biases. A bias is an integer too: it joins the accumulator at the scale input * weight."""
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
 from bitsmith.graph import attribute, constant, input_at
-from bitsmith.numerics import Blocks, Encoding, Integer
+from bitsmith.numerics import Blocks, Encoding, Format, Integer
 from bitsmith.numerics.encoding import LARGEST_SCALE, SMALLEST_SCALE, spanning
 from bitsmith.numerics.formats import Array
 from bitsmith.operators import Parameter, operator_of
@@ -19,33 +20,70 @@ LARGEST_BIAS = 2.0**30          # half of int32: the other half is left to the p
 FINE_BIAS = 2.0**20             # codes that a bias gets where its channel has no weights that would set the scale
 
 
+@dataclass(frozen=True)
+class Use:
+    """A node that reads a constant as its weight, and what the recipe asks of that node."""
+
+    node: ir.Node
+    weight: ir.Value
+    parameter: Parameter
+    asked: Rule
+
+
 def plan_weights(placement: Placement, accepts: Accepts, encodings: dict[str, Encoding], reasons: dict[str, str]) -> None:
-    """Add the encodings of all weights and biases."""
-    for node, asked in placement.weighted.items():
-        operator = operator_of(node)
-        assert operator is not None
-        for parameter in operator.parameters(node):
-            value = node.inputs[parameter.index]
-            assert value is not None
-            name = value.name or ""
-            encoding = encode_weight(value, parameter, asked, accepts)
-            reasons[name] = f"{encoding.format.name}: min_max of the weights, per {asked.granularity}"
-            if node in placement.integer and operator.bias is not None:
-                (source,) = activation_operands(node, operator)
-                encoding = plan_bias(node, encoding, encodings[source.name or ""], encodings, reasons)
-            encodings[name] = encoding
+    """Add the encodings of all weights and biases. A weight that serves several nodes suits all of them."""
+    uses = [use for node, asked in placement.weighted.items() for use in uses_of(node, asked)]
+    for weight in dict.fromkeys(use.weight for use in uses):
+        chosen = settle([use for use in uses if use.weight is weight], accepts)
+        encodings[weight.name or ""] = encoding = encode_weight(chosen, accepts)
+        reasons[weight.name or ""] = f"{encoding.format.name}: min_max of the weights, per {chosen.asked.granularity}"
+    biased = [(use, bias) for use in uses if use.node in placement.integer and (bias := bias_of(use.node)) is not None]
+    for use, bias in biased:
+        reasons[bias.name or ""] = "int32 at the scale input * weight" + make_room(use, bias, encodings)
+    for use, bias in biased:
+        encodings[bias.name or ""] = encode_bias(use, bias, encodings)
 
 
-def encode_weight(value: ir.Value, parameter: Parameter, asked: Rule, accepts: Accepts) -> Encoding:
+def uses_of(node: ir.Node, asked: Rule) -> list[Use]:
+    """The weights that a node reads."""
+    operator = operator_of(node)
+    parameters = () if operator is None else operator.parameters(node)
+    return [Use(node, weight, p, asked) for p in parameters if (weight := node.inputs[p.index]) is not None]
+
+
+def bias_of(node: ir.Node) -> ir.Value | None:
+    """The constant that joins a node's accumulator."""
+    operator = operator_of(node)
+    found = None if operator is None or operator.bias is None else input_at(node, operator.bias)
+    return None if constant(found) is None else found
+
+
+def settle(uses: Sequence[Use], accepts: Accepts) -> Use:
+    """Of several uses of one weight, the one that asks for the most bits; one scale for all where their channels run differently."""
+    widest = max(uses, key=lambda use: weight_format(use, accepts).bits)
+    if len({use.parameter.channel_axis for use in uses}) > 1:
+        return replace(widest, asked=replace(widest.asked, granularity="tensor"))
+    return widest
+
+
+def weight_format(use: Use, accepts: Accepts) -> Format:
+    return accepts.choose(use.asked.weights or 8, "weights", f"Weight '{use.weight.name}'")
+
+
+def encode_weight(use: Use, accepts: Accepts) -> Encoding:
     """Min/max over every block."""
-    weights = constant(value)
-    assert weights is not None
-    format = accepts.choose(asked.weights or 8, "weights", f"Weight '{value.name}'")
-    blocks = blocks_of(parameter, asked.granularity or "channel")
+    weights, asked = numbers(use.weight), use.asked
+    format, blocks = weight_format(use, accepts), blocks_of(use.parameter, asked.granularity or "channel")
     if 0 in weights.shape:
         return Encoding(format, np.ones(blocks.shape(weights.shape), np.float32), np.zeros((), np.int32), blocks)
     low, high = blocks.reduce(np.minimum, weights), blocks.reduce(np.maximum, weights)
     return spanning(low, high, format, symmetric=bool(asked.symmetric_weights), power_of_two=bool(asked.power_of_two), blocks=blocks)
+
+
+def numbers(value: ir.Value) -> Array:
+    array = constant(value)
+    assert array is not None
+    return array
 
 
 def blocks_of(parameter: Parameter, granularity: str) -> Blocks:
@@ -58,24 +96,12 @@ def blocks_of(parameter: Parameter, granularity: str) -> Blocks:
     return Blocks({parameter.channel_axis: size})
 
 
-def plan_bias(
-    node: ir.Node, weight: Encoding, source: Encoding, encodings: dict[str, Encoding], reasons: dict[str, str]
-) -> Encoding:
-    """Encode the node's bias and return the weight's encoding, with wider scales where the bias would not fit into int32."""
+def source_of(node: ir.Node, encodings: Mapping[str, Encoding]) -> Encoding:
+    """The encoding of a node's one activation."""
     operator = operator_of(node)
     assert operator is not None
-    assert operator.bias is not None
-    value = input_at(node, operator.bias)
-    bias = constant(value)
-    if value is None or bias is None:
-        return weight
-    name = value.name or ""
-    weight, widened = make_room(weight, node, source, bias)
-    encodings[name] = Encoding(BIAS, *bias_scale(weight, source, bias.size, groups_of(node)))
-    reasons[name] = "int32 at the scale input * weight"
-    if widened:
-        reasons[name] += f"; {widened} of {weight.scale.size} weight scales were widened so that it fits"
-    return weight
+    (source,) = activation_operands(node, operator)
+    return encodings[source.name or ""]
 
 
 def groups_of(node: ir.Node) -> int:
@@ -91,33 +117,34 @@ def channel_scales(weight: Encoding, channels: int, repeat: int) -> Array:
     return np.asarray(np.tile(np.repeat(weight.scale.ravel(), size)[: channels // repeat], repeat))
 
 
-def bias_scale(weight: Encoding, source: Encoding, channels: int, repeat: int) -> tuple[Array, Array, Blocks]:
-    """(scale, zero point, blocks) of a bias of `channels` numbers: input scale * weight scale in float32, as onnxruntime multiplies."""
-    scales = np.float32(source.scale) * channel_scales(weight, channels, repeat)
-    if scales.size == 1:
-        return scales.reshape(()), np.zeros((), np.int32), Blocks.whole()
-    return scales, np.zeros(scales.shape, np.int32), Blocks.channels(0)
+def encode_bias(use: Use, bias: ir.Value, encodings: Mapping[str, Encoding]) -> Encoding:
+    """int32 at the scale input * weight, multiplied in float32 as onnxruntime does."""
+    source, weight = source_of(use.node, encodings), encodings[use.weight.name or ""]
+    scales = np.float32(source.scale) * channel_scales(weight, numbers(bias).size, groups_of(use.node))
+    blocks = Blocks.channels(0) if scales.size > 1 else Blocks.whole()
+    return Encoding(BIAS, scales if blocks.sizes else scales.reshape(()), np.zeros((), np.int32), blocks)
 
 
-def make_room(weight: Encoding, node: ir.Node, source: Encoding, bias: Array) -> tuple[Encoding, int]:
-    """Widen the weight scales of channels whose bias would not fit into int32; also return how many.
+def make_room(use: Use, bias: ir.Value, encodings: dict[str, Encoding]) -> str:
+    """Widen the weight scales of channels whose bias would not fit into int32; say how many.
 
     bias / (input scale * weight scale) must stay within 2**30 (onnxruntime issue 25278: overflow cost half of the accuracy).
     Channels without weights get a scale at which their bias is fine.
     """
-    operator = operator_of(node)
-    assert operator is not None
-    (parameter,) = operator.parameters(node)
-    weights = constant(node.inputs[parameter.index])
-    assert weights is not None
-    largest = largest_bias(weight, np.abs(bias.astype(np.float64)), groups_of(node))
-    step = np.float64(source.scale)
+    weight, weights = encodings[use.weight.name or ""], numbers(use.weight)
+    step = np.float64(source_of(use.node, encodings).scale)
+    largest = largest_bias(weight, np.abs(numbers(bias).astype(np.float64)), groups_of(use.node))
     scale = weight.scale.astype(np.float64).ravel()
-    dead = (weight.blocks.reduce(np.maximum, np.abs(weights)) == 0).ravel() & (largest > 0) if weights.size else largest > 0
-    scale = np.where(dead, largest / (step * FINE_BIAS), scale)
+    empty = (weight.blocks.reduce(np.maximum, np.abs(weights)) == 0).ravel() if weights.size else np.ones(scale.shape, bool)
+    wanted = np.where(empty & (largest > 0), largest / (step * FINE_BIAS), scale)
     needed = np.maximum(largest / (step * LARGEST_BIAS), SMALLEST_SCALE / min(step, 1.0))
-    widened = np.clip(np.maximum(scale, needed), SMALLEST_SCALE, LARGEST_SCALE).astype(np.float32).reshape(weight.scale.shape)
-    return replace(weight, scale=widened), int((needed > scale).sum())
+    wider = np.maximum(wanted, needed)
+    if use.asked.power_of_two:
+        wider = np.exp2(np.ceil(np.log2(wider)))
+    wider = np.clip(wider, SMALLEST_SCALE, LARGEST_SCALE).astype(np.float32).reshape(weight.scale.shape)
+    encodings[use.weight.name or ""] = replace(weight, scale=wider)
+    count = int((needed > wanted).sum())
+    return f"; {count} of {scale.size} weight scales were widened so that it fits" if count else ""
 
 
 def largest_bias(weight: Encoding, bias: Array, repeat: int) -> Array:

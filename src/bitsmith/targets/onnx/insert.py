@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from bitsmith.errors import PlanError
+from bitsmith.errors import PlanError, TargetError
 from bitsmith.graph import activations, attribute, constant, input_at
 from bitsmith.numerics import Encoding
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
+from bitsmith.targets.onnx.averages import write_averages
 from bitsmith.targets.onnx.constants import stored, stored_blocks
 
 # Movements whose kernels take 8-bit codes.
@@ -65,7 +66,7 @@ def insert_quantization(network: ir.Model, plan: Plan, *, moves_codes: bool, pac
     """A copy of the network with Q/DQ at every value that has an encoding. The network itself is not touched.
 
     x -> Q -> x_quantized -> DQ -> x_dequantized, which all of x's readers read; the codes of a weight w keep the name w.
-    Raises PlanError where the plan names values that the network does not have.
+    Raises PlanError where the plan names values that the network does not have, TargetError where ONNX cannot store an encoding.
     """
     model = network.clone()
     model.ir_version = max(model.ir_version, IR_VERSION)
@@ -82,6 +83,7 @@ def insert_quantization(network: ir.Model, plan: Plan, *, moves_codes: bool, pac
         elif name in plan.encodings:
             quantize_value(writer, value, plan.encodings[name])
     drop_unread(model.graph)
+    write_averages(model.graph, writer.fresh)
     return model
 
 
@@ -116,6 +118,8 @@ class Readers:
 
 def quantize_value(writer: Writer, value: ir.Value, encoding: Encoding) -> None:
     """Q and DQ behind a computed value, or DQ alone where codes were only moved."""
+    if encoding.scale.size != 1:
+        raise TargetError(f"'{value.name}' is computed and has {encoding.scale.size} scales in the plan; only constants may have several.")
     name, node, readers = value.name or "", value.producer(), Readers(value)
     dtype = ir.DataType.from_numpy(encoding.format.storage)
     scales, _ = writer.add_scales(name, encoding, dtype)
