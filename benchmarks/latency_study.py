@@ -106,7 +106,8 @@ def quantized(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def write(network: Any, data: Any, path: Path, *, everything: bool) -> Path:
     """The quantized file."""
-    plan = bs.make_plan(network, bs.calibrate(network, data), everything=everything)
+    recipe = bs.recipes.int8().with_everything() if everything else bs.recipes.int8()
+    plan = bs.make_plan(network, bs.calibrate(network, data), recipe=recipe)
     bs.write(network, plan, path)
     return path
 

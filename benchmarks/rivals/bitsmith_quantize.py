@@ -10,7 +10,8 @@ import bitsmith as bs
 
 
 def bitsmith_column(model: Path, name: str, samples: np.ndarray, output: Path, arguments: argparse.Namespace) -> None:
-    quantized = bs.quantize(str(model), samples, target="onnxruntime", everything=arguments.everything)
+    recipe = bs.recipes.int8()
+    quantized = bs.quantize(str(model), samples, recipe=recipe.with_everything() if arguments.everything else recipe, target="onnxruntime")
     quantized.write(output)
 
 
