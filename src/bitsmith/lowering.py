@@ -24,6 +24,7 @@ class Lowering:
     """The program so far.
 
     coded   the computed values that have encodings
+    floats  nodes that the plan leaves in float
     made    names of the values that exist, clamped ones that exist nowhere included
     reals   name of a value that is codes -> name of the same in real numbers
     """
@@ -31,6 +32,7 @@ class Lowering:
     encodings: Mapping[str, Encoding]
     arithmetic: Arithmetic
     coded: frozenset[ir.Value]
+    floats: frozenset[str]
     made: set[str]
     instructions: list[Instruction | CallFloat] = field(default_factory=list)
     reals: dict[str, str] = field(default_factory=dict)
@@ -65,7 +67,7 @@ def lower(network: ir.Model, plan: Plan, *, arithmetic: Arithmetic = FLOAT32) ->
         raise LoweringError(f"The range of '{min(plan.dynamic)}' is found at run time: there is no integer program; use a static recipe.")
     graph = network.graph
     coded = frozenset(v for v in activations(graph) if v.name in plan.encodings)
-    lowering = Lowering(plan.encodings, arithmetic, coded, {v.name or "" for v in graph.inputs})
+    lowering = Lowering(plan.encodings, arithmetic, coded, plan.in_float, {v.name or "" for v in graph.inputs})
     for node in graph:
         if not already_made(lowering, node):
             lower_node(lowering, node)
@@ -99,6 +101,8 @@ def reason_for_float(lowering: Lowering, node: ir.Node, operator: Operator | Non
     """Why a node cannot run on the codes that the plan gives; "" where it can."""
     if operator is None or (operator.lower is None and not operator.pointwise):
         return f"there is no integer arithmetic for {node.op_type}"
+    if node.name in lowering.floats:
+        return "the plan leaves it in float"
     moving, result = operator.flow is Flow.INPUT_TO_OUTPUT, node.outputs[0]
     operands = [v for v in (node.inputs[:1] if moving else node.inputs) if v is not None and is_float(v)]
     in_float = [v.name for v in operands if not lowering.is_coded(v)]

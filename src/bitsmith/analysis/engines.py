@@ -13,6 +13,7 @@ from bitsmith.integer.program import Program, made
 from bitsmith.loading.from_onnx import load
 from bitsmith.lowering import lower
 from bitsmith.numerics.formats import Array
+from bitsmith.rewrites.fold_constants import fold_constants
 from bitsmith.running.session import Session
 from bitsmith.targets.onnx.extract import Extraction, extract_quantization
 
@@ -38,7 +39,9 @@ class Subject:
     @cached_property
     def extraction(self) -> Extraction:
         """Its network and plan. Raises PlanError where it has no Q/DQ that bitsmith reads."""
-        found = extract_quantization(self.normal)
+        network = self.normal.clone()
+        fold_constants(network.graph)           # weights that are unpacked when the file is loaded
+        found = extract_quantization(network)
         if not found.code_names:
             raise PlanError(f"{self.name} has no QuantizeLinear that bitsmith reads; give a file that 'bitsmith quantize' wrote.")
         return found

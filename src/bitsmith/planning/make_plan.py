@@ -1,6 +1,6 @@
 """From statistics and a recipe to a plan: an encoding for every value that needs one, each with its reason."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import reduce
 from typing import Any
 
@@ -40,7 +40,12 @@ def make_plan(
     dynamic = frozenset(placement.dynamic) - encodings.keys()
     reasons |= dict.fromkeys(sorted(dynamic), "its range is found while the network runs")
     origin = {"recipe": to_mapping(recipe), "target": accepts.target, **(made_with or {})}
-    return Plan(in_graph_order(graph, encodings), reasons, dynamic, origin)
+    in_float = frozenset(node.name or "" for node in placement.weighted if node not in placement.integer and not reads(node, dynamic))
+    return Plan(in_graph_order(graph, encodings), reasons, dynamic, in_float, origin)
+
+
+def reads(node: ir.Node, names: Container[str]) -> bool:
+    return any(v is not None and v.name in names for v in node.inputs)
 
 
 def values_to_watch(graph: ir.Graph, recipe: Recipe, accepts: Accepts) -> list[str]:

@@ -18,12 +18,14 @@ class Plan:
     """encodings  by ONNX value name: activations, weights and biases; absent means float
     reasons    why, by value name or, for nodes that stay float, by node name
     dynamic    values whose encoding is found while the network runs
+    in_float   nodes with narrow weights that compute in float all the same
     made_with  recipe, target, versions, data: what it takes to make the plan again
     """
 
     encodings: Mapping[str, Encoding]
     reasons: Mapping[str, str] = field(default_factory=dict)
     dynamic: frozenset[str] = frozenset()
+    in_float: frozenset[str] = frozenset()
     made_with: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
@@ -33,6 +35,7 @@ class Plan:
             "made_with": dict(self.made_with),
             "encodings": {name: to_dict(e) for name, e in self.encodings.items()},
             "dynamic": sorted(self.dynamic),
+            "in_float": sorted(self.in_float),
             "reasons": dict(self.reasons),
         }
         write_atomically(Path(path), (json.dumps(data, indent=1) + "\n").encode())
@@ -47,7 +50,8 @@ def load_plan(path: str | Path) -> Plan:
         return Plan(
             {str(name): from_dict(e) for name, e in data["encodings"].items()},
             {str(name): str(reason) for name, reason in data["reasons"].items()},
-            frozenset(data["dynamic"]),
+            frozenset(map(str, data["dynamic"])),
+            frozenset(map(str, data["in_float"])),
             data["made_with"],
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:

@@ -1,6 +1,9 @@
 """ONNX files with QuantizeLinear and DequantizeLinear. Each target is a description of what its runtime takes."""
 
 from bitsmith.planning.accepts import Accepts
+from bitsmith.targets.onnx.float_weights import unpack_at_loading
+from bitsmith.targets.onnx.forms import faster_in_float
+from bitsmith.targets.onnx.layout import keep_channels_last
 from bitsmith.targets.onnx.target import OnnxTarget
 
 PRODUCTS = frozenset({"Gemm", "MatMul"})
@@ -14,8 +17,10 @@ ONNXRUNTIME = OnnxTarget(
         activations=(*UNSIGNED, *LONG),         # s8 x s8 products run at a twentieth of the speed of u8 x s8 on x86
         weights=SIGNED,
         ends_in_float=PRODUCTS,
+        faster_in_float=faster_in_float,
     ),
     moves_codes=True,
+    refinements=(unpack_at_loading, keep_channels_last),
 )
 TENSORRT = OnnxTarget(
     Accepts("tensorrt", activations=("int8",), weights=("int8", "int4"), zero_points=False, dynamic=False, ends_in_float=PRODUCTS),

@@ -1,5 +1,6 @@
 """An ONNX target: a description of a runtime and of the form in which it likes its Q/DQ."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,13 @@ class OnnxTarget:
     """accepts      what the runtime takes
     moves_codes  movements (Pad, Slice, MaxPool ...) stand on codes, without Q/DQ around them
     packs_int4   4-bit codes are stored in half a byte, not in a byte
+    refinements  change the finished file without changing what it computes; they know which nodes compute in float
     """
 
     accepts: Accepts
     moves_codes: bool = False
     packs_int4: bool = False
+    refinements: tuple[Callable[[ir.Model, Collection[str]], bool], ...] = ()
 
     def write(self, network: ir.Model, plan: Plan, path: Path) -> list[Path]:
         """Write a Q/DQ file and, beside it, the plan."""
@@ -35,7 +38,10 @@ class OnnxTarget:
         """The network with Q/DQ where the plan has encodings, as a new model; weights become codes."""
         for name, encoding in plan.encodings.items():
             check_storable(name, encoding)
-        return insert_quantization(network, plan, moves_codes=self.moves_codes, packs_int4=self.packs_int4)
+        model = insert_quantization(network, plan, moves_codes=self.moves_codes, packs_int4=self.packs_int4)
+        for refine in self.refinements:
+            refine(model, plan.in_float)
+        return model
 
 
 def check_storable(name: str, encoding: Encoding) -> None:
