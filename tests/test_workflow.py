@@ -84,7 +84,7 @@ def test_weights_alone_need_no_data() -> None:
 
 def test_activations_need_data() -> None:
     with pytest.raises(bs.BitsmithError, match="calibration data"):
-        bs.quantize(networks.mlp())
+        bs.quantize(networks.mlp(), recipe=ALL)
 
 
 def test_statistics_of_another_network_are_refused() -> None:
@@ -96,7 +96,7 @@ def test_statistics_of_another_network_are_refused() -> None:
 def test_engines_are_named_and_unknown_ones_refused() -> None:
     model = networks.mlp()
     data = networks.feeds(model, 4)
-    result = bs.quantize(model, data)
+    result = bs.quantize(model, data, recipe=ALL)
     for engine in ("onnxruntime", "simulated", "program"):
         assert bs.evaluate(result, data, engine=engine).engine == engine
     with pytest.raises(bs.BitsmithError, match="No engine"):
