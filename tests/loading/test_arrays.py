@@ -157,6 +157,7 @@ def test_packed_columns_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "write", "message"), [
     ("x.npz", lambda path: archive(path, b"", name="readme.txt"), "holds no arrays"),
+    ("x.npz", lambda path: archive(path, header("(1,)") + bytes(4), name="x\n.npy"), r"Array 'x\\n' of .* unprintable name"),
     ("x.npz", lambda path: path.write_bytes(b"PK\x03\x04 and so on"), "damaged or cannot be read"),
     ("x.npz", lambda path: path.write_bytes(b""), "damaged or cannot be read"),
     ("x.npz", lambda path: None, "There is no file"),

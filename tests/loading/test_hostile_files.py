@@ -181,6 +181,8 @@ def weight_of(number: float, name: str = "conv1.weight") -> Callable[[onnx.Graph
     (lambda graph: graph.initializer.append(graph.initializer[2]), "Two weights are called 'bn1.weight'"),
     (lambda graph: graph.input[0].type.tensor_type.ClearField("shape"), "input 'input' has no shape"),
     (unknown, "No Op registered for Convolute"),
+    (lambda graph: graph.node[0].attribute[0].__setattr__("name", "ke\x1b[31m\n"), r"Unrecognized attribute: ke\\x1b\[31m"),
+    (lambda graph: graph.node[0].input.__setitem__(1, "no\nbody"), r"reads 'no\\nbody', which nothing"),
     (lambda graph: graph.initializer[0].dims.__setitem__(0, 7), r"'conv1.weight' of shape \[7, 3, 3, 3\] needs 756 bytes and has 648"),
     (lambda graph: graph.initializer[0].dims.__setitem__(0, -6), r"'conv1.weight' has the shape \[-6, 3, 3, 3\]"),
     (lambda graph: graph.initializer[0].dims.extend([2**40, 2**40]), "needs .* bytes and has 648"),
@@ -194,8 +196,9 @@ def weight_of(number: float, name: str = "conv1.weight") -> Callable[[onnx.Graph
     (weight_of(float("inf"), "fc.bias"), "Weight 'fc.bias' holds 0 NaN and 1 infinite"),
 ])
 def test_ill_networks_are_refused_by_name(change: Callable[[onnx.GraphProto], object], message: str) -> None:
-    with pytest.raises(LoadError, match=message):
+    with pytest.raises(LoadError, match=message) as caught:
         load(changed(change))
+    assert str(caught.value).isprintable()
 
 
 def test_huge_but_finite_weights_load() -> None:

@@ -154,7 +154,9 @@ def open_npz(path: Path) -> Mapping[str, Lazy]:
 
 
 def open_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: IO[bytes]) -> Lazy:
-    called = f"Array '{info.filename.removesuffix('.npy')}' of '{path}'"
+    called = f"Array {info.filename.removesuffix('.npy')!r} of '{path}'"
+    if not info.filename.isprintable():
+        raise DataError(f"{called} has an unprintable name; the file is damaged.")
     if info.file_size > DENSEST * info.compress_size + 1000:
         raise DataError(f"{called} claims {info.file_size} bytes packed into {info.compress_size}, which is impossible.")
     with archive.open(info) as stream:

@@ -26,6 +26,11 @@ def first_line(error: BaseException) -> str:
     return NOISE.sub("", text).rstrip(".: ") or type(error).__name__
 
 
+def printable(text: str) -> str:
+    """Newlines and control characters, which a name in a damaged or hostile file may hold, spelt out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 @contextmanager
 def refuse(what: str) -> Iterator[None]:
     """Within the block, a library's complaint becomes LoadError(f"{what}: {complaint}"). LoadErrors pass, on one line."""
@@ -34,6 +39,6 @@ def refuse(what: str) -> Iterator[None]:
     except LoadError as error:
         if str(error).isprintable():
             raise
-        raise LoadError("".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))) from error.__cause__
+        raise LoadError(printable(str(error))) from error.__cause__
     except ILL as error:
-        raise LoadError(f"{what}: {first_line(error)}.") from error
+        raise LoadError(printable(f"{what}: {first_line(error)}.")) from error
