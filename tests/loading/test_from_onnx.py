@@ -202,6 +202,17 @@ def test_quantize_nodes_in_the_file_are_kept() -> None:
     assert [node.op_type for node in load(model).graph] == ["QuantizeLinear", "DequantizeLinear"]
 
 
+def test_casts_to_the_type_of_another_value_name_the_type() -> None:
+    model = parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[n] x) => (float[n] y) <int32[1] w = {3}> '
+        "{ c = CastLike(w, x)\n y = Mul(x, c) }")
+    loaded = load(model)
+    cast, product = loaded.graph
+    assert (cast.op_type, cast.name, [value.name for value in cast.inputs], cast.attributes["to"].value) == ("Cast", "CastLike_c", ["w"], 1)
+    np.testing.assert_array_equal(networks.run(ir.to_proto(loaded), {"x": np.float32([2])})["y"], [6])
+    assert product.inputs[0].name == "x"
+
+
 def test_outputs_may_lack_shapes() -> None:
     model = networks.mlp(13)
     model.graph.output[0].type.tensor_type.ClearField("shape")

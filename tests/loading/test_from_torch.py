@@ -63,6 +63,11 @@ def test_names_are_the_state_dicts(small: tuple["nn.Module", ir.Model]) -> None:
     assert [value.name for value in model.graph.outputs] == ["output"]
 
 
+def test_no_weight_seems_to_depend_on_the_input(small: tuple["nn.Module", ir.Model]) -> None:
+    """Otherwise batch normalization could not be folded."""
+    assert all(node.op_type != "CastLike" for node in small[1].graph)
+
+
 def test_the_batch_is_free_though_the_example_has_one(small: tuple["nn.Module", ir.Model]) -> None:
     graph = small[1].graph
     assert [str(dim) for dim in graph.inputs[0].shape] == ["batch", "2", "8", "8"]

@@ -105,12 +105,23 @@ def put_together(skeleton: onnx.ModelProto, tensors: Tensors) -> ir.Model:
     model: ir.Model = ir.from_proto(skeleton)
     put_back(model.graph, tensors)
     lift_constants(model)
+    settle_casts(model.graph)
     RemoveUnusedNodesPass()(model)
     check_convolutions(model.graph)
     for graph in model.graphs():
         for value in graph.initializers.values():
             check_numbers(value)
     return model
+
+
+def settle_casts(graph: ir.Graph) -> None:
+    """CastLike becomes Cast where the type is known: PyTorch's exporter makes weights look as if they depended on the input through it."""
+    for node in graph.all_nodes():
+        like = node.inputs[1] if node.op_type == "CastLike" and node.domain == "" else None
+        if like is not None and like.dtype is not None:
+            node.op_type = "Cast"
+            node.attributes["to"] = ir.AttrInt64("to", int(like.dtype))
+            node.resize_inputs(1)
 
 
 def lift_constants(model: ir.Model) -> None:
