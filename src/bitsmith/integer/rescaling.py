@@ -28,13 +28,16 @@ class Total(Protocol):
 class FloatTotal:
     """As onnxruntime does it on x86-64 (MLAS, MlasQLinearAddKernelAvx2Helper): ratio 0 * code 0 + (ratio 1 * code 1 + offset), fused.
 
-    ratios  float32, sign * scale / output scale of each operand
-    offset  float32, output zero point - sum of ratio * zero point, fused in the same order
+    ratios      float32, sign * scale / output scale of each operand
+    offset      float32, - sum of ratio * zero point, fused in the same order; with `zero_first`, plus the output zero point
+    zero_first  the zero point is added before the rounding: so does the kernel, which adds two values. Differences and sums of
+                three are real numbers there, and quantized: rounded first
     """
 
     ratios: Array
     offset: np.float32
     codes: CodeRange
+    zero_first: bool = True
 
     @classmethod
     def of(cls, operands: Sequence[Encoding], signs: Sequence[int], scale: Array, codes: CodeRange) -> Self:
@@ -44,14 +47,15 @@ class FloatTotal:
         zeros: Array = np.asarray(np.float32(0))
         for ratio, operand in zip(reversed(ratios), reversed(operands), strict=True):
             zeros = multiply_add(operand.zero_point.reshape(()), ratio, zeros)
-        return cls(np.asarray(ratios, np.float32), np.float32(np.float32(codes.zero_point) - zeros), codes)
+        zero_first = len(operands) == 2 and min(signs) > 0
+        return cls(np.asarray(ratios, np.float32), np.float32(np.float32(codes.zero_point * zero_first) - zeros), codes, zero_first)
 
     def apply(self, operands: Sequence[Array]) -> Array:
         """Codes of the operands -> codes."""
         total: Array = np.asarray(self.offset)
         for ratio, codes in zip(self.ratios[::-1], reversed(operands), strict=True):
             total = multiply_add(codes, ratio, total)
-        return self.codes.clamp(np.rint(total))
+        return self.codes.clamp(np.rint(total) + (0 if self.zero_first else self.codes.zero_point))
 
 
 @dataclass(frozen=True, eq=False)
