@@ -1,4 +1,4 @@
-"""bitsmith itself, through its public door. What it imports on first use is imported before the clock starts, as every rival's imports are."""
+"""bitsmith itself, through its public door. What that imports on first use is imported before the clock starts, as in the others."""
 
 import argparse
 from pathlib import Path
