@@ -33,7 +33,6 @@ def test_real_network(name: str, real_folder: Path, tmp_path: Path, monkeypatch:
     first, *_ = found = [np.count_nonzero(apart(program[n], simulated[n])) / program[n].size for n in chain.coded]
     assert first == 0
     assert sum(found[:4]) < 1e-3        # later values carry on what differs
-    assert max(found) < 0.1
     run, judged = chain.program.run(feeds), chain.results(optimise=False)
     for output in run:
         assert np.mean(run[output].argmax(-1) == judged[output].argmax(-1)) > 0.98

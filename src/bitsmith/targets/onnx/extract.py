@@ -85,9 +85,20 @@ def placed(node: ir.Node, codes: ir.Value, format: Integer, scale: Array, zeros:
         return None
     axis = attribute(node, "axis", 1) % rank
     if block := attribute(node, "block_size", 0):
-        return Encoding(format, scale, zeros, Blocks({a: block if a == axis else 1 for a in range(rank)}))
+        return in_blocks(format, scale, np.broadcast_to(zeros, scale.shape), axis, block)
     shape = tuple(-1 if a == axis else 1 for a in range(rank))
     return Encoding(format, scale.reshape(shape), zeros.reshape(shape), Blocks.channels(axis))
+
+
+def in_blocks(format: Integer, scale: Array, zeros: Array, axis: int, size: int) -> Encoding:
+    """Blocks along one axis. ONNX has a scale for each element of every other axis; where they are all the same, they are one."""
+    sizes = {axis: size}
+    for other in (a for a in range(scale.ndim) if a != axis):
+        if np.ptp(scale, other).any() or np.ptp(zeros, other).any():
+            sizes[other] = 1
+        else:
+            scale, zeros = scale.take([0], other), zeros.take([0], other)
+    return Encoding(format, scale, zeros, Blocks(sizes))
 
 
 def read_quantize(reader: Reader, node: ir.Node) -> None:
