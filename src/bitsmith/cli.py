@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
-from bitsmith.errors import BitsmithError
+from bitsmith.errors import BitsmithError, DataError
+from bitsmith.files import check_output
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -15,21 +17,52 @@ if TYPE_CHECKING:
 
     from bitsmith.loading.data import Data
 
+INTERRUPTED = 130  # exit status; as every shell has it
+
+
+class Commands(TyperGroup):
+    """Commands whose failures are one message each: exit status 2 for a user's mistake, 130 for Ctrl-C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BitsmithError as problem:
+            fail(str(problem), 2)
+        except MemoryError:
+            fail("There is not enough memory for this network and these data.", 2)
+        except KeyboardInterrupt:
+            fail("interrupted", INTERRUPTED)
+        except BrokenPipeError:  # the reader of our output has left, as `head` does
+            from bitsmith.terminal import silence
+
+            silence()
+            raise typer.Exit(0) from None
+
+
+def fail(message: str, status: int) -> NoReturn:
+    from bitsmith.terminal import print_error
+
+    print_error(message)
+    raise typer.Exit(status)
+
+
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="Shows what every bit of a neural network is worth, narrows it, and hands over exactly what it validated.",
+    rich_markup_mode="rich",
 )
 plans = typer.Typer(no_args_is_help=True, help="Look at plans.")
 app.add_typer(plans, name="plan")
 
-Network = Annotated[Path, typer.Argument(help="An .onnx file.", show_default=False)]
-Samples = Annotated[Path, typer.Option("--data", help="Samples: .npz, .npy, or a folder of images.", show_default=False)]
+Network = Annotated[Path, typer.Argument(metavar="NETWORK", help="An .onnx file.", show_default=False)]
+Samples = Annotated[Path, typer.Option("--data", metavar="PATH", help="Samples: .npz, .npy, or a folder of images.", show_default=False)]
 MaybeSamples = Annotated[
-    Path | None, typer.Option("--data", help="Samples to calibrate with: .npz, .npy, or a folder.", show_default=False)
+    Path | None,
+    typer.Option("--data", metavar="PATH", help="Samples to calibrate with: .npz, .npy, or a folder of images.", show_default=False),
 ]
+Tested = Annotated[Path | None, typer.Option(metavar="PATH", help="Samples to measure with, likewise.", show_default=False)]
 Images = Annotated[
     list[str] | None,
     typer.Option(
@@ -37,42 +70,74 @@ Images = Annotated[
         metavar="KEY=VALUE",
         show_default=False,
         help=(
-            "How images become numbers: size=256, crop=224, mean=0.485,0.456,0.406, std=..., scale=1/255, layout=nchw|nhwc, "
-            "colours=rgb|bgr|grey. Repeat for several."
+            "How images become numbers: size=256, crop=224, mean=0.485,0.456,0.406, std=..., scale=1/255, layout=nchw or nhwc, "
+            "colours=rgb, bgr or grey. Repeat for several."
         ),
     ),
 ]
-RecipeName = Annotated[str, typer.Option("--recipe", help="A recipe's name or a .toml file.")]
-TargetName = Annotated[str, typer.Option("--target", help="Where it will run: onnxruntime, tensorrt or onnx.")]
-Everything = Annotated[bool, typer.Option("--everything", help="Quantize also what the target runs faster in float.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use the first so many samples only.", show_default=False)]
+Written = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .onnx file to write; the plan goes beside it.")]
+Counted = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .stats file to write.")]
+Statistics = Annotated[Path | None, typer.Option(metavar="FILE", help="Statistics instead of data.", show_default=False)]
+RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help="A recipe's name or a .toml file.")]
+TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help="Where it will run: onnxruntime, tensorrt or onnx.")]
+Everything = Annotated[bool, typer.Option("--everything", metavar="", help="Quantize also what the target runs faster in float.")]
+Against = Annotated[Path | None, typer.Option(metavar="NETWORK", help="One to compare with, usually the float one.", show_default=False)]
+EngineName = Annotated[str, typer.Option(metavar="NAME", help="onnxruntime, simulated or program.")]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(metavar="MODULE:FUNCTION", show_default=False, help="function(outputs by name, labels) -> number. Repeat for several."),
+]
+AsJson = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on standard output, nothing else.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="COUNT", min=1, help="Use only the first so many samples.", show_default=False)
+]
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A .plan.json file.", show_default=False)]
+OtherPlan = Annotated[Path, typer.Argument(metavar="OTHER", help="Another one.", show_default=False)]
+CountedFiles = Annotated[list[Path], typer.Argument(metavar="FILES", help="Files that 'bitsmith calibrate' wrote.", show_default=False)]
 
 
 def main() -> NoReturn:
-    """Run a command. A user's mistake is one message and exit status 2."""
+    """Run a command and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name that the terminal's encoding lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
-    except BitsmithError as problem:
-        from bitsmith.terminal import print_error
-
-        print_error(str(problem))
-        sys.exit(2)
-    except BrokenPipeError:  # the reader of our output has left, as `head` does
-        sys.stderr.close()
-        sys.exit(0)
+        app(prog_name="bitsmith")
+    except KeyboardInterrupt:  # before any command began
+        sys.stderr.write("bitsmith: interrupted\n")
+        sys.exit(INTERRUPTED)
     sys.exit(0)
 
 
-def show(tables: "Iterable[RenderableType]", data: Mapping[str, Any], as_json: bool) -> None:
+def say_version(asked: bool) -> None:
+    if asked:
+        from bitsmith.version import VERSION
+
+        typer.echo(f"bitsmith {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def bitsmith(
+    version: Annotated[bool, typer.Option("--version", metavar="", is_eager=True, callback=say_version, help="Show the version.")] = False,
+) -> None:
+    """Shows what every bit of a neural network is worth, narrows it, and hands over exactly what it validated.
+
+    \b
+    Try it:       bitsmith demo
+    Your network: bitsmith quantize net.onnx --data calibration.npz
+                           --test test.npz -o net.int8.onnx
+    """
+
+
+def show(blocks: "Iterable[RenderableType]", data: Mapping[str, Any], as_json: bool) -> None:
     """Tables for people, or one JSON object for programs."""
-    from bitsmith.terminal import finite, out, print_json
+    from bitsmith.terminal import print_blocks, print_json
 
     if as_json:
-        print_json(finite(data))
+        print_json(data)
     else:
-        for one in tables:
-            out.print(one)
+        print_blocks(blocks)
 
 
 def open_samples(path: Path, network: "ir.Model", images: list[str] | None, limit: int | None = None) -> "Data":
@@ -80,6 +145,8 @@ def open_samples(path: Path, network: "ir.Model", images: list[str] | None, limi
     from bitsmith.loading.data import open_data
     from bitsmith.loading.image_options import read_preprocessing
 
+    if path.is_dir() and not images:
+        raise DataError(f"'{path}' is a folder of images; say how they become numbers, for instance --image size=224 --image scale=1/255.")
     data = open_data(path, network, preprocessing=read_preprocessing(images or []))
     return data if limit is None else data.limit(limit)
 
@@ -88,7 +155,9 @@ def open_samples(path: Path, network: "ir.Model", images: list[str] | None, limi
 def inspect(network: Network, as_json: AsJson = False) -> None:
     """Layers, shapes, parameters, MACs, weight ranges, and what each width would cost in bytes.
 
-    Example: `bitsmith inspect net.onnx`
+    \b
+    Example:
+      bitsmith inspect net.onnx
     """
     import bitsmith as bs
     from bitsmith import display
@@ -101,73 +170,88 @@ def inspect(network: Network, as_json: AsJson = False) -> None:
 def calibrate(
     network: Network,
     data: Samples,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .stats file to write.")],
+    output: Counted,
     image: Images = None,
     limit: Limit = None,
     as_json: AsJson = False,
 ) -> None:
     """Count every value of a network in one pass over data; the file serves every recipe.
 
-    Example: `bitsmith calibrate net.onnx --data calibration.npz -o net.stats`
+    \b
+    Example:
+      bitsmith calibrate net.onnx --data calibration.npz -o net.stats
     """
     import bitsmith as bs
     from bitsmith import display
     from bitsmith.terminal import progress_bar
 
+    check_output(output)
     loaded = bs.load(network)
     with progress_bar("calibrating") as advance:
         found = bs.calibrate(loaded, open_samples(data, loaded, image, limit), progress=advance)
     bs.save_statistics(found, output)
-    show(display.show_statistics(found), display.statistics_data(found, output), as_json)
+    show(display.show_statistics(found, output), display.statistics_data(found, output), as_json)
 
 
 @app.command()
 def merge(
-    statistics: Annotated[list[Path], typer.Argument(help="Files that 'bitsmith calibrate' wrote.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .stats file to write.")],
+    statistics: CountedFiles,
+    output: Counted,
     as_json: AsJson = False,
 ) -> None:
     """Merge statistics of the same network from several runs, exactly.
 
-    Example: `bitsmith merge part1.stats part2.stats -o net.stats`
+    \b
+    Example:
+      bitsmith merge part1.stats part2.stats -o net.stats
     """
     from functools import reduce
 
     import bitsmith as bs
     from bitsmith import display
 
+    check_output(output)
     found = reduce(lambda a, b: a.merge(b), (bs.load_statistics(path) for path in statistics))
     bs.save_statistics(found, output)
-    show(display.show_statistics(found), display.statistics_data(found, output), as_json)
+    show(display.show_statistics(found, output), display.statistics_data(found, output), as_json)
 
 
 @app.command()
 def quantize(
     network: Network,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .onnx file to write; the plan goes beside it.")],
+    output: Written,
     data: MaybeSamples = None,
-    test: Annotated[Path | None, typer.Option(help="Samples to measure with.", show_default=False)] = None,
+    test: Tested = None,
     recipe: RecipeName = "int8",
     target: TargetName = "onnxruntime",
-    stats: Annotated[Path | None, typer.Option(help="Statistics instead of data.", show_default=False)] = None,
+    stats: Statistics = None,
     everything: Everything = False,
     image: Images = None,
     as_json: AsJson = False,
 ) -> None:
     """Calibrate, plan, write and, with --test, measure.
 
-    Example: `bitsmith quantize net.onnx --data calibration.npz --test test.npz -o net.int8.onnx`
+    \b
+    Examples:
+      bitsmith quantize net.onnx --data calibration.npz -o net.int8.onnx
+      bitsmith quantize net.onnx --stats net.stats --recipe my.toml -o net.q.onnx
+      bitsmith quantize net.onnx --data photos --image size=224
+                        --image scale=1/255 --test test.npz -o net.int8.onnx
     """
     import bitsmith as bs
     from bitsmith import display
     from bitsmith.terminal import progress_bar
 
+    check_output(output, ".onnx", network)
+    if data is not None and stats is not None:
+        raise DataError("Give --data or --stats, not both: statistics are what data become.")
     loaded, asked = bs.load(network), bs.load_recipe(recipe)
-    samples = None if data is None else open_samples(data, loaded, image)
+    several = data is not None and test is not None and data.is_dir() != test.is_dir()  # then --image is for the one that is a folder
+    samples = None if data is None else open_samples(data, loaded, image if data.is_dir() or not several else None)
     result = bs.quantize(
         loaded,
         samples if stats is None else bs.load_statistics(stats),
-        test=None if test is None else open_samples(test, loaded, image),
+        test=None if test is None else open_samples(test, loaded, image if test.is_dir() or not several else None),
         recipe=asked.with_everything() if everything else asked,
         target=target,
         progress=progress_bar,
@@ -180,21 +264,18 @@ def quantize(
 def evaluate(
     network: Network,
     data: Samples,
-    against: Annotated[Path | None, typer.Option(help="A network to compare with, usually the float one.", show_default=False)] = None,
-    engine: Annotated[str, typer.Option(help="onnxruntime, simulated or program.")] = "onnxruntime",
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="MODULE:FUNCTION", show_default=False, help=("function(outputs by name, labels) -> number. Repeat for several.")
-        ),
-    ] = None,
+    against: Against = None,
+    engine: EngineName = "onnxruntime",
+    metric: Metrics = None,
     image: Images = None,
     limit: Limit = None,
     as_json: AsJson = False,
 ) -> None:
     """Accuracy, confusion matrix, and distance from another network.
 
-    Example: `bitsmith evaluate net.int8.onnx --data test.npz --against net.onnx`
+    \b
+    Example:
+      bitsmith evaluate net.int8.onnx --data test.npz --against net.onnx
     """
     import bitsmith as bs
     from bitsmith import display
@@ -202,6 +283,8 @@ def evaluate(
     from bitsmith.terminal import progress_bar
 
     samples = open_samples(data, bs.load(network), image, limit)
+    if against is None and not metric and samples.labels is None:
+        raise DataError(f"'{data}' has no labels (y), so there is nothing to measure; add them, or give --against or --metric.")
     with progress_bar("evaluating") as advance:
         found = bs.evaluate(network, samples, against=against, engine=engine, metrics=find_metrics(metric or []), progress=advance)
     show(display.show_evaluation(found), found.to_dict(), as_json)
@@ -211,7 +294,9 @@ def evaluate(
 def verify(network: Network, data: Samples, image: Images = None, limit: Limit = None, as_json: AsJson = False) -> None:
     """Do simulation, integer program and onnxruntime give the same codes? Counts those that differ, and where first.
 
-    Example: `bitsmith verify net.int8.onnx --data test.npz`
+    \b
+    Example:
+      bitsmith verify net.int8.onnx --data test.npz
     """
     import bitsmith as bs
     from bitsmith import display
@@ -224,14 +309,12 @@ def verify(network: Network, data: Samples, image: Images = None, limit: Limit =
 
 
 @plans.command("diff")
-def diff(
-    first: Annotated[Path, typer.Argument(help="A .plan.json file.")],
-    second: Annotated[Path, typer.Argument(help="Another one.")],
-    as_json: AsJson = False,
-) -> None:
+def diff(first: PlanFile, second: OtherPlan, as_json: AsJson = False) -> None:
     """Which values two plans treat differently.
 
-    Example: `bitsmith plan diff net.int8.plan.json net.int4.plan.json`
+    \b
+    Example:
+      bitsmith plan diff net.int8.plan.json net.int4.plan.json
     """
     import bitsmith as bs
     from bitsmith import display
@@ -241,10 +324,12 @@ def diff(
 
 
 @plans.command("show")
-def show_one(plan: Annotated[Path, typer.Argument(help="A .plan.json file.")], as_json: AsJson = False) -> None:
+def show_one(plan: PlanFile, as_json: AsJson = False) -> None:
     """Every value of a plan: format, range and reason.
 
-    Example: `bitsmith plan show net.int8.plan.json`
+    \b
+    Example:
+      bitsmith plan show net.int8.plan.json
     """
     import bitsmith as bs
     from bitsmith import display
@@ -255,16 +340,19 @@ def show_one(plan: Annotated[Path, typer.Argument(help="A .plan.json file.")], a
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where to write the quantized network.")] = Path(),
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write the quantized network.")] = Path(),
     as_json: AsJson = False,
 ) -> None:
     """Quantize, measure and verify a small network on handwritten digits; both ship with the package.
 
-    Example: `bitsmith demo`
+    \b
+    Example:
+      bitsmith demo
     """
     from bitsmith import display
-    from bitsmith.demo import demonstrate
+    from bitsmith.demo import DEMONSTRATION, demonstrate
     from bitsmith.terminal import progress_bar
 
+    check_output(folder / DEMONSTRATION)
     found = demonstrate(folder, progress_bar)
     show(display.show_demonstration(found), display.demonstration_data(found), as_json)

@@ -9,6 +9,7 @@ from bitsmith.analysis.verify import Verification
 from bitsmith.planning.recipes import int8
 from bitsmith.workflow import Quantized, Steps, evaluate, load, quantize, verify
 
+DEMONSTRATION = "digits.int8.onnx"
 ENGINES = ("onnxruntime", "simulated", "program")
 
 
@@ -28,6 +29,6 @@ def demonstrate(folder: Path, steps: Steps) -> Demonstration:
     with as_file(files("bitsmith") / "data") as shipped:
         original, data, test = (shipped / name for name in ("digits.onnx", "digits-calibration.npz", "digits-test.npz"))
         result = quantize(load(original), data, test=test, recipe=int8().with_everything(), progress=steps)
-        written = result.write(folder / "digits.int8.onnx")
+        written = result.write(folder / DEMONSTRATION)
         evaluations = {engine: evaluate(written[0], test, against=original, engine=engine) for engine in ENGINES}
         return Demonstration(result, original, written, evaluations, verify(written[0], test))

@@ -1,18 +1,18 @@
-"""How results look in a terminal: each kind of result as tables."""
+"""How results look in a terminal: each kind of result as blocks, one below the other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bitsmith.terminal import confusion, percent, size, table
+from bitsmith.terminal import Name, confusion, percent, printable, short, size, table
 
 if TYPE_CHECKING:
     from bitsmith.analysis.evaluate import Evaluation
     from bitsmith.analysis.inspect import Inspection
-    from bitsmith.analysis.verify import Verification
+    from bitsmith.analysis.verify import Comparison, Verification
     from bitsmith.calibration.collection import Collection
     from bitsmith.demo import Demonstration
     from bitsmith.planning.plan import Difference, Plan
@@ -20,62 +20,95 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 20
 MOST_ROWS = 12
+MOST_NAMES = 4
+WORDS = {"saturation": "saturates", "moves codes": "moves"}  # what an operator does with codes, where there is little room
 Shown = list[RenderableType]
 
 
 def show_inspection(found: "Inspection") -> Shown:
     """Layers, then what each width would cost."""
+    fed = [[kind, name, sizes(dims)] for kind, part in (("input", found.inputs), ("output", found.outputs)) for name, dims in part.items()]
     rows = [
         [
             layer.name,
             layer.operator,
-            shape(layer.shape),
-            layer.parameters or None,
-            layer.macs or None,
-            None if layer.low is None else f"[{layer.low:.4g}, {layer.high:.4g}]",
-            layer.integer,
+            Text(of_one_sample(layer.shape)),
+            WORDS.get(layer.integer, layer.integer),
+            short(layer.parameters),
+            short(layer.macs),
+            span(layer.low, layer.high),
         ]
         for layer in found.layers
     ]
-    fed = [[name, shape(dims)] for name, dims in (*found.inputs.items(), *found.outputs.items())]
-    widths = [[f"{bits} bits", size(count)] for bits, count in found.weight_bytes.items()]
+    columns = ["layer", "operator", "output", "on codes", "params", "MACs", "weights"]
+    total = f"{len(found.layers)} layers, {found.parameters:,} parameters, {found.macs:,} MACs for one sample, opset {found.opset}"
+    widths = [[f"{bits} bits" for bits in found.weight_bytes], [size(count) for count in found.weight_bytes.values()]]
     return [
-        table("inputs and outputs", ["name", "shape"], fed, left=2),
-        table("layers", ["name", "operator", "output", "parameters", "MACs", "weights", "on codes"], rows, left=3),
-        Text(f"{len(found.layers)} layers, {found.parameters:,} parameters, {found.macs:,} MACs for one sample, opset {found.opset}"),
-        table("all weights would take", ["width", "bytes"], widths),
+        table("inputs and outputs", ["", "", ""], fed, left=3),
+        table("layers", columns, rows, left=4),
+        Text(total),
+        table("what all weights would take", widths[0], widths[1:], left=0),
     ]
 
 
-def shape(dims: Sequence[int | str] | None) -> str:
-    return "?" if dims is None else "x".join(map(str, dims))
+def sizes(dims: Sequence[int | str] | None) -> str:
+    return "?" if dims is None else f"[{', '.join(map(str, dims))}]"
 
 
-def show_statistics(found: "Collection") -> Shown:
+def of_one_sample(dims: Sequence[int | str] | None) -> str:
+    """24x8x8: without the number of samples, where that is free."""
+    if dims is None:
+        return "?"
+    shown = dims[1:] if dims and isinstance(dims[0], str) else dims
+    return "x".join(printable(str(dim)) for dim in shown) or "one"
+
+
+def span(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{low:.2g}..{high:.2g}"
+
+
+def show_statistics(found: "Collection", written: Path) -> Shown:
     """Ranges of every value."""
     rows = [
-        [name, s.count, s.minimum, s.maximum, s.mean_minimum, s.mean_maximum, percent(s.zeros / max(1, s.count))]
+        [name, short(s.count), s.minimum, s.maximum, s.mean_minimum, s.mean_maximum, f"{100 * s.zeros / max(1, s.count):.1f} %"]
         for name, s in found.items()
     ]
-    return [table("values counted", ["value", "numbers", "minimum", "maximum", "mean min", "mean max", "zeros"], rows)]
+    columns = ["value", "numbers", "min", "max", "mean min", "mean max", "zeros"]
+    return [table("values counted", columns, rows), wrote([written])]
 
 
 def show_quantized(result: "Quantized", written: Sequence[Path], original: Path | None) -> Shown:
     """What stayed float and why, then the verdict."""
-    return [*show_plan(result.plan), *show_verdict(result, written, original)]
+    return [*show_plan(result.plan), *show_verdict(result, original, written), wrote(written)]
+
+
+def wrote(paths: Iterable[Path]) -> RenderableType:
+    return Group(*(Text(f"wrote {printable(str(path))}") for path in paths))
 
 
 def show_plan(plan: "Plan") -> Shown:
-    """Formats used, and everything that is not as the recipe asked."""
+    """Formats used, and everything that is not as the recipe asked, by reason."""
     counts: dict[str, int] = {}
     for encoding in plan.encodings.values():
         counts[encoding.format.name] = counts.get(encoding.format.name, 0) + 1
-    used = ", ".join(f"{n} values {name}" for name, n in sorted(counts.items()))
-    rows = [[name, reason] for name, reason in plan.reasons.items() if worth_saying(name, reason, plan)]
-    shown: Shown = [
-        Text(f"plan: {used or 'everything stays float'}" + (f", {len(plan.dynamic)} found at run time" if plan.dynamic else ""))
-    ]
-    return [*shown, table("worth knowing", ["node or value", "what was decided"], rows, left=2)] if rows else shown
+    used = ", ".join(f"{many(n, 'value')} {name}" for name, n in sorted(counts.items())) or "everything stays float"
+    names: dict[str, list[str]] = {}
+    for name, reason in plan.reasons.items():
+        if worth_saying(name, reason, plan):
+            names.setdefault(reason, []).append(name)
+    rows = [[reason, few(there)] for reason, there in names.items()]
+    shown: Shown = [Text(f"plan: {used}" + (f", {many(len(plan.dynamic), 'value')} found at run time" if plan.dynamic else ""))]
+    return [*shown, table("worth knowing", ["what was decided", "for"], rows, left=2)] if rows else shown
+
+
+def many(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names, and how many there are more."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def worth_saying(name: str, reason: str, plan: "Plan") -> bool:
@@ -83,24 +116,43 @@ def worth_saying(name: str, reason: str, plan: "Plan") -> bool:
     return "widened" in reason or (name not in plan.encodings and name not in plan.dynamic and not reason.startswith("needs no codes"))
 
 
-def show_verdict(result: "Quantized", written: Sequence[Path], original: Path | None) -> Shown:
+def show_verdict(result: "Quantized", original: Path | None, written: Sequence[Path]) -> Shown:
     """Float against quantized."""
     before, after = result.float_evaluation, result.evaluation
-    rows: list[list[Any]] = []
-    if before is not None and after is not None:
-        if before.top1 is not None and after.top1 is not None:
-            rows.append(["top-1", percent(before.top1), percent(after.top1), f"{100 * (after.top1 - before.top1):+.2f} points"])
-        if before.top5 is not None and after.top5 is not None:
-            rows.append(["top-5", percent(before.top5), percent(after.top5), f"{100 * (after.top5 - before.top5):+.2f} points"])
-        rows.append(["same answer", "", percent(after.agreement), ""])
-        rows.append(["signal to noise", "", f"{after.snr_db:.1f} dB", ""])
-    model = next((p for p in written if p.suffix == ".onnx"), None)
-    if model is not None and original is not None:
-        a, b = original.stat().st_size, sum(p.stat().st_size for p in written if p.suffix != ".json")
-        rows.append(["size", size(a), size(b), f"{a / max(1, b):.2f} times smaller"])
-    title = f"float and quantized ({after.samples:,} samples, engine {after.engine})" if after is not None else "float and quantized"
-    shown: Shown = [table(title, ["", "float", "quantized", "difference"], rows)] if rows else []
-    return [*shown, *(Text(f"wrote {path}") for path in written)]
+    rows: list[list[Any]] = [] if before is None or after is None else accuracy_rows(before, after)
+    if original is not None:
+        a, b = size_on_disk([original]), size_on_disk(written)
+        rows.append(["file", size(a), size(b), times_smaller(a, b)])
+    title = "float and quantized" + ("" if after is None else f" ({after.samples:,} samples, engine {after.engine})")
+    return [table(title, ["", "float", "quantized", "difference"], rows)] if rows else []
+
+
+def accuracy_rows(before: "Evaluation", after: "Evaluation") -> list[list[Any]]:
+    """top-1 and top-5 where there are labels, and the distance of the outputs."""
+    pairs = {"top-1": (before.top1, after.top1), "top-5": (before.top5, after.top5)}
+    rows: list[list[Any]] = [
+        [name, percent(a), percent(b), f"{100 * (b - a):+.2f} points"] for name, (a, b) in pairs.items() if a is not None and b is not None
+    ]
+    rows.append(["same answer", "", percent(after.agreement), ""])
+    rows.append(["signal to noise", "", decibels(after.snr_db), ""])
+    return rows
+
+
+def decibels(ratio: float | None) -> str:
+    return "" if ratio is None else "no noise" if ratio == float("inf") else f"{ratio:.1f} dB"
+
+
+def size_on_disk(paths: Iterable[Path]) -> int:
+    """Bytes of a network with its weights beside it, without the plan."""
+    return sum(path.stat().st_size for path in paths if path.suffix != ".json")
+
+
+def times_smaller(before: int, after: int) -> str:
+    if abs(before / max(1, after) - 1) < 0.005:
+        return "about the same size"
+    smaller = before >= after
+    ratio = before / max(1, after) if smaller else after / max(1, before)
+    return f"{ratio:.2f} times {'smaller' if smaller else 'larger'}"
 
 
 def show_evaluation(found: "Evaluation") -> Shown:
@@ -110,59 +162,98 @@ def show_evaluation(found: "Evaluation") -> Shown:
         ["top-5", percent(found.top5)],
         ["same answer", percent(found.agreement)],
         ["mean squared error", None if found.mse is None else f"{found.mse:.4g}"],
-        ["signal to noise", None if found.snr_db is None else f"{found.snr_db:.2f} dB"],
+        ["signal to noise", decibels(found.snr_db)],
         *([name, f"{value:.6g}"] for name, value in (found.metrics or {}).items()),
     ]
-    measured = [row for row in rows if row[1]]
     against = f", against {found.against}" if found.against else ""
-    shown: Shown = [table(f"{found.samples:,} samples, engine {found.engine}{against}", ["", ""], measured)]
+    title = f"{found.samples:,} samples, engine {found.engine}{against}"
+    shown: Shown = [table(title, ["", ""], [row for row in rows if row[1]])]
     if found.confusion is not None and len(found.confusion) <= MOST_CLASSES:
         shown.append(confusion(found.confusion.tolist()))
     return shown
 
 
 def show_verification(found: "Verification") -> Shown:
-    """Pairs of engines, then where the codes part."""
+    """Pairs of engines, the values where their codes part, and the verdict."""
+    apart = show_apart(found.comparisons)
+    return [show_pairs(found), *apart, verdict(found)]
+
+
+def show_pairs(found: "Verification") -> RenderableType:
+    """One row for each pair of engines, and a line where they part first."""
     rows = [
-        [
-            f"{c.first} - {c.second}",
-            c.codes,
-            c.differing,
-            c.largest,
-            c.begins_at or "nowhere",
-            percent(c.agreement),
-            f"{c.output_error:.3g}",
-        ]
-        for c in found.comparisons
+        [Text(pair_of(c)), c.differing, c.largest, percent(c.agreement), f"{c.output_error:.3g}"] for c in found.comparisons
     ]
-    columns = ["engines", "codes", "differ", "at most by", "first at", "same answer", "largest output error"]
-    shown: Shown = [table(f"codes of {found.samples:,} samples", columns, rows)]
-    apart: list[list[Any]] = [
-        [f"{c.first} - {c.second}", d.value, d.codes, d.differing, d.largest]
-        for c in found.comparisons
-        for d in c.differences
-        if d.differing
-    ]
-    if apart:
-        more = f", the first {MOST_ROWS} of {len(apart)}" if len(apart) > MOST_ROWS else ""
-        shown.append(
-            table(f"values whose codes differ{more}", ["engines", "value", "codes", "differ", "at most by"], apart[:MOST_ROWS], left=2)
-        )
-    verdict = "The integer program and onnxruntime agree in every code." if found.exact else "The integer program and onnxruntime differ."
-    return [*shown, Text(verdict, style="bold green" if found.exact else "bold yellow")]
+    columns = ["engines", "differ", "at most by", "same answer", "output error"]
+    codes = max((c.codes for c in found.comparisons), default=0)
+    first: dict[str, list[str]] = {}
+    for c in found.comparisons:
+        if c.begins_at is not None:
+            first.setdefault(c.begins_at, []).append(pair_of(c))
+    lines = [Name(f"{', '.join(pairs)}: first apart at '{value}'") for value, pairs in first.items()]
+    return Group(table(f"{codes:,} codes of {found.samples:,} samples", columns, rows), *lines)
+
+
+def pair_of(comparison: "Comparison") -> str:
+    return f"{comparison.first} - {comparison.second}"
+
+
+def show_apart(comparisons: "Sequence[Comparison]") -> Shown:
+    """For each value whose codes differ, how many do, for each pair of engines."""
+    counts: dict[str, list[int]] = {}
+    for index, comparison in enumerate(comparisons):
+        for d in comparison.differences:
+            if d.differing:
+                counts.setdefault(d.value, [0] * len(comparisons))[index] = d.differing
+    if not counts:
+        return []
+    sizes = {d.value: d.codes for d in comparisons[0].differences}
+    order = [name for name in sizes if name in counts]
+    more = f", the first {MOST_ROWS} of {len(order)}" if len(order) > MOST_ROWS else ""
+    columns = ["value", "codes", *(f"{c.first}\n{c.second}" for c in comparisons)]
+    rows = [[name, sizes[name], *counts[name]] for name in order[:MOST_ROWS]]
+    return [table(f"codes that differ, by value{more}", columns, rows)]
+
+
+def verdict(found: "Verification") -> Text:
+    if found.exact:
+        return Text("The integer program and onnxruntime agree in every code.", style="bold green")
+    return Text("The integer program and onnxruntime differ.", style="bold yellow")
 
 
 def show_differences(found: Sequence["Difference"]) -> Shown:
     """Two plans side by side."""
     if not found:
         return [Text("The plans treat every value alike.")]
+    rows = [[d.name, d.first, d.second] for d in found]
+    return [table("values that the plans treat differently", ["value", "first plan", "second plan"], rows, left=3)]
+
+
+def show_whole_plan(plan: "Plan") -> Shown:
+    """Every value, and every reason."""
+    from bitsmith.planning.plan import describe
+
+    names = dict.fromkeys((*plan.encodings, *plan.reasons))
+    rows = [[name, "dynamic" if name in plan.dynamic else describe(plan.encodings.get(name)), plan.reasons.get(name)] for name in names]
+    made = ", ".join(f"{key} {value['name'] if isinstance(value, dict) else value}" for key, value in plan.made_with.items())
+    return [table("plan", ["value", "encoding", "reason"], rows, left=3), *([Name(f"made with {made}")] if made else [])]
+
+
+def show_demonstration(found: "Demonstration") -> Shown:
+    """Engines, the confusion matrix, and whether the engines agree."""
+    before = found.result.float_evaluation
+    a, b = size_on_disk([found.original]), size_on_disk(found.written)
+    rows: list[list[Any]] = [["float32", "onnxruntime", percent(before.top1 if before else None), "", size(a)]]
+    for engine, evaluation in found.evaluations.items():
+        rows.append(["int8", engine, percent(evaluation.top1), percent(evaluation.agreement), size(b)])
+    title = f"handwritten digits, {found.verification.samples} test images"
+    matrix = found.evaluations["program"].confusion
     return [
-        table(
-            "values that the plans treat differently",
-            ["value", "first plan", "second plan"],
-            [[d.name, d.first, d.second] for d in found],
-            left=3,
-        )
+        table(title, ["network", "engine", "top-1", "same answer as float32", "file"], rows, left=2),
+        *([] if matrix is None else [confusion(matrix.tolist())]),
+        show_pairs(found.verification),
+        Group(Text(f"The file in int8 is {times_smaller(a, b)}.", style="bold"), verdict(found.verification)),
+        wrote(found.written),
     ]
 
 
@@ -191,32 +282,8 @@ def plan_data(plan: "Plan") -> dict[str, Any]:
     """A plan for `--json`: one line of words for each value."""
     from bitsmith.planning.plan import describe
 
-    return {"made_with": plan.made_with, "values": {name: describe(e) for name, e in plan.encodings.items()}, "reasons": dict(plan.reasons)}
-
-
-def show_whole_plan(plan: "Plan") -> Shown:
-    """Every value, and every reason."""
-    from bitsmith.planning.plan import describe
-
-    names = dict.fromkeys((*plan.encodings, *plan.reasons))
-    rows = [[name, "dynamic" if name in plan.dynamic else describe(plan.encodings.get(name)), plan.reasons.get(name)] for name in names]
-    return [table("plan", ["value", "encoding", "reason"], rows, left=3)]
-
-
-def show_demonstration(found: "Demonstration") -> Shown:
-    """One table of engines, the confusion matrix, and whether the engines agree."""
-    before = found.result.float_evaluation
-    rows: list[list[Any]] = [["float32", "onnxruntime", percent(before.top1 if before else None), "", size(found.original.stat().st_size)]]
-    written = size(found.written[0].stat().st_size)
-    for engine, evaluation in found.evaluations.items():
-        rows.append(["int8", engine, percent(evaluation.top1), percent(evaluation.agreement), written])
-    matrix = found.evaluations["program"].confusion
-    shown: Shown = [
-        table("handwritten digits, 500 test images", ["network", "engine", "top-1", "same answer as float", "size"], rows, left=2)
-    ]
-    if matrix is not None:
-        shown += [Text(), confusion(matrix.tolist()), Text()]
-    return [*shown, *show_verification(found.verification), *(Text(f"wrote {path}") for path in found.written)]
+    values = {name: describe(e) for name, e in plan.encodings.items()}
+    return {"made_with": plan.made_with, "values": values, "dynamic": sorted(plan.dynamic), "reasons": dict(plan.reasons)}
 
 
 def demonstration_data(found: "Demonstration") -> dict[str, Any]:

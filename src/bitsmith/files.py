@@ -9,6 +9,23 @@ from pathlib import Path
 from bitsmith.errors import BitsmithError
 
 
+def check_output(path: Path, suffix: str = "", read: Path | None = None) -> None:
+    """Before long work: can `path` be written, does it end in `suffix`, and is it another file than the one that is `read`?
+
+    Raises BitsmithError where it cannot, does not or is not.
+    """
+    if not path.name or path.is_dir():
+        raise BitsmithError(f"Cannot write '{path}': that is a folder; name a file in it.")
+    if not path.name.endswith(suffix) or path.name == suffix:
+        raise BitsmithError(f"The output '{path}' must end in {suffix}.")
+    if not path.parent.is_dir():
+        raise BitsmithError(f"Cannot write '{path}': there is no folder '{path.parent}'.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise BitsmithError(f"Cannot write '{path}': nothing may be written in '{path.parent}'.")
+    if read is not None and path.exists() and read.exists() and path.samefile(read):
+        raise BitsmithError(f"The output '{path}' is the network itself; choose another, so that both can be compared.")
+
+
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder, renamed to `path` when the block ends well and deleted when it does not.

@@ -46,6 +46,7 @@ class Score:
         self.metrics = metrics
         self.samples = self.answers = self.right = self.right_in_five = self.agreeing = self.elements = self.compared = 0
         self.classes = 0
+        self.most = 0       # the confusion matrix needs so many rows and columns
         self.noise = self.signal = 0.0
         self.confusion: dict[tuple[int, int], int] = {}
         self.kept: list[Outputs] = []
@@ -69,12 +70,15 @@ class Score:
         if len(truth) != len(scores) or truth.dtype.kind not in "iu":
             raise DataError(f"Labels of shape {np.shape(labels)} and type {truth.dtype} do not fit outputs of shape {first.shape}; "
                             "they must be class numbers, one for each answer.")
+        if truth.min() < 0:
+            raise DataError(f"The label {truth.min()} is no class number; classes are counted from 0.")
         answer = scores.argmax(axis=1)
         self.answers += len(truth)
         self.classes = max(self.classes, scores.shape[1])
         self.right += int((answer == truth).sum())
         self.right_in_five += in_top(scores, truth, 5)
-        if self.classes <= LARGEST_CONFUSION:
+        self.most = max(self.most, self.classes, 1 + int(truth.max()))
+        if self.most <= LARGEST_CONFUSION:
             pairs, counts = np.unique(np.stack([truth, answer]), axis=1, return_counts=True)
             for true, given, n in zip(*pairs.tolist(), counts.tolist(), strict=True):
                 self.confusion[true, given] = self.confusion.get((true, given), 0) + n
@@ -100,7 +104,7 @@ class Score:
             engine, self.samples,
             self.right / self.answers if labelled else None,
             self.right_in_five / self.answers if labelled and self.classes > 5 else None,
-            self.matrix() if labelled and self.classes <= LARGEST_CONFUSION else None,
+            self.matrix() if labelled and self.most <= LARGEST_CONFUSION else None,
             against if compared else None,
             self.agreeing / self.compared if compared else None,
             self.noise / self.elements if compared else None,
@@ -109,8 +113,7 @@ class Score:
         )
 
     def matrix(self) -> Array:
-        size = max(self.classes, 1 + max((max(pair) for pair in self.confusion), default=0))
-        counts = np.zeros((size, size), np.int64)
+        counts = np.zeros((self.most, self.most), np.int64)
         for (true, given), n in self.confusion.items():
             counts[true, given] = n
         return counts
