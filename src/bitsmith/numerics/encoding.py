@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bitsmith.errors import PlanError
+from bitsmith.errors import PlanError, RecipeError
 from bitsmith.numerics.formats import Array, Format, parse_format
 
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)      # below it a scale loses bits, and processors flush it to zero
@@ -191,5 +191,5 @@ def from_dict(data: Mapping[str, Any]) -> Encoding:
         if not np.issubdtype(zero_point.dtype, np.integer) or zero_point.min() < format.lowest or zero_point.max() > format.highest:
             raise PlanError(f"A zero point must be a code of {format.name}.")
         return Encoding(format, scale, zero_point, blocks)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
+    except (RecipeError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
         raise PlanError(f"This is not an encoding: {str(data)[:120]} ({problem}).") from problem
