@@ -181,6 +181,11 @@ def test_the_batch_fits_the_values() -> None:
     assert collect.samples_at_once(big.graph, [conv.name or ""]) == 1
 
 
+def test_pieces_of_a_batch_are_about_equal() -> None:
+    sizes = [len(piece["x"]) for piece in collect.pieces([{"x": np.ones(64)}, {"x": np.ones(3)}, {"x": np.ones(16)}], 15, None)]
+    assert sizes == [13, 13, 13, 13, 12, 3, 8, 8]
+
+
 def test_a_real_network(real_folder: Path, tmp_path: Path) -> None:
     sys.path.insert(0, str(real_folder))
     import real

@@ -199,6 +199,21 @@ def test_what_onnxruntime_cannot_compute_is_told_in_one_line() -> None:
         Session(ir.from_proto(model)).run({"ids": np.full((1, 6), networks.VOCABULARY)})
 
 
+def test_a_type_that_onnxruntime_cannot_be_fed_is_told() -> None:
+    x, y = helper.make_tensor_value_info("x", TensorProto.BFLOAT16, [2]), helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])
+    graph = helper.make_graph([helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)], "g", [x], [y])
+    network = ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10))
+    with pytest.raises(LoadError, match="onnxruntime cannot compute the network"):
+        Session(network).run({"x": np.ones(2, np.float32).astype("bfloat16")})
+
+
+def test_a_network_without_inputs() -> None:
+    graph = helper.make_graph([helper.make_node("Neg", ["c"], ["y"])], "g", [], [helper.make_tensor_value_info("y", 1, [2])],
+                              [numpy_helper.from_array(np.array([1, -2], np.float32), "c")])
+    network = ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10))
+    assert Session(network).run({})["y"].tolist() == [-1.0, 2.0]
+
+
 def test_files_that_are_no_networks(tmp_path: Path) -> None:
     (tmp_path / "noise.onnx").write_bytes(b"noise" * 20)
     for path in (tmp_path / "noise.onnx", tmp_path / "absent.onnx"):

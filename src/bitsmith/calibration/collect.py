@@ -76,13 +76,14 @@ def samples_at_once(graph: "ir.Graph", names: Sequence[str]) -> int:
 
 
 def pieces(data: Iterable[Batch], size: int, progress: Progress | None) -> Iterator[Batch]:
-    """Batches in pieces of at most so many samples. Raises DataError where there is none."""
-    from bitsmith.running.feeds import split
+    """Batches in pieces of at most so many samples, those of one batch about equal. Raises DataError where there is none."""
+    from bitsmith.running.feeds import sample_count, split
 
     total = len(data) if isinstance(data, Sized) else None
     done = 0
     for done, batch in enumerate(data, 1):
-        yield from split(batch, size)
+        samples = sample_count(batch) or 1
+        yield from split(batch, math.ceil(samples / math.ceil(samples / size)))
         if progress is not None:
             progress(done, total)
     if not done:

@@ -8,17 +8,18 @@ from bitsmith.numerics.formats import Array
 
 UNIT = -298     # a sum is limb[0] * 2^-298 + limb[1] * 2^(32 - 298) + ...
 LIMBS = 20      # of 32 bits: enough for 2^63 squares of the largest float32
+LOW_BITS = 32 * (LIMBS - 1)
 
 
 def to_limbs(total: int) -> Array:
     """int64 [20]: digits of 32 bits, lowest first; the last one carries the sign."""
-    digits = [total >> (32 * i) & 0xFFFFFFFF for i in range(LIMBS - 1)]
-    return np.array([*digits, total >> (32 * (LIMBS - 1))], np.int64)
+    top, digits = divmod(total, 1 << LOW_BITS)
+    return np.append(np.frombuffer(digits.to_bytes(LOW_BITS // 8, "little"), "<u4"), np.int64(top)).astype(np.int64)
 
 
 def from_limbs(limbs: Array) -> int:
     """The sum in units of 2^-298."""
-    return sum(int(limb) << (32 * i) for i, limb in enumerate(limbs))
+    return (int(limbs[-1]) << LOW_BITS) + int.from_bytes(limbs[:-1].astype("<u4").tobytes(), "little")
 
 
 def in_units(value: float) -> int:

@@ -62,7 +62,7 @@ def to_arrays(collection: Collection) -> dict[str, Array]:
     names = sorted(collection)
     all_statistics = [collection[name] for name in names]
     records = [statistics.record for statistics in all_statistics]
-    bins = [np.flatnonzero(record.counts) for record in records]
+    bins = [np.flatnonzero(record.counts != 0) for record in records]
     channels = [statistics.channels for statistics in all_statistics]
     about = {"kind": KIND, "version": VERSION, "network": collection.network, "values": names}
     return {

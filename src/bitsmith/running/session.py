@@ -130,6 +130,6 @@ def told_plainly(what: str) -> Iterator[None]:
              state.ModelLoadCanceled, state.NoModel, state.NoSuchFile, state.NotImplemented, state.RuntimeException)
     try:
         yield
-    except (*kinds, ValueError) as problem:
+    except (*kinds, ValueError, RuntimeError) as problem:
         reason = str(problem).strip().splitlines() or [type(problem).__name__]
         raise LoadError(f"{what}: {reason[0].rpartition('[ONNXRuntimeError] : ')[2]}") from problem
