@@ -46,16 +46,22 @@ def load_plan(path: str | Path) -> Plan:
     try:
         data = json.loads(Path(path).read_bytes())
         if data["bitsmith_plan"] != VERSION:
-            raise PlanError(f"Plan '{path}' has version {data['bitsmith_plan']}, this bitsmith reads {VERSION}; make the plan again.")
+            raise PlanError(f"it has version {data['bitsmith_plan']}, and this bitsmith reads {VERSION}; make it again")
         return Plan(
             {str(name): from_dict(e) for name, e in data["encodings"].items()},
             {str(name): str(reason) for name, reason in data["reasons"].items()},
-            frozenset(map(str, data["dynamic"])),
-            frozenset(map(str, data["in_float"])),
-            data["made_with"],
+            names_in(data["dynamic"]),
+            names_in(data["in_float"]),
+            {str(key): value for key, value in data["made_with"].items()},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+    except (PlanError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise PlanError(f"'{path}' is not a plan: {problem}. Plans are the .plan.json files that 'bitsmith quantize' writes.") from problem
+
+
+def names_in(listed: Any) -> frozenset[str]:
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        raise PlanError(f"it needs a list of names, not {str(listed)[:40]}")
+    return frozenset(listed)
 
 
 @dataclass(frozen=True)
