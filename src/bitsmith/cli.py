@@ -37,6 +37,8 @@ class Commands(TyperGroup):
 
             silence()
             raise typer.Exit(0) from None
+        except OSError as problem:  # what the machine refuses, where no room has said it better
+            fail(f"{problem.filename or 'The system'}: {problem.strerror or problem}.", 2)
 
 
 def fail(message: str, status: int) -> NoReturn:

@@ -1,5 +1,6 @@
 """What a terminal shows: tables that fit it, progress on standard error, one clear line for an error."""
 
+import io
 import json
 import os
 import re
@@ -73,13 +74,14 @@ def print_blocks(blocks: Iterable[RenderableType]) -> None:
 
     Raises BitsmithError where standard output takes no more.
     """
-    wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    console = Console(highlight=False, width=UNBROKEN if wide else None)
-    with console.capture() as captured:
-        for index, block in enumerate(blocks):
-            console.print(*([""] if index else []), block, sep="\n")
+    screen = sys.stdout.isatty()
+    wide = not screen and "COLUMNS" not in os.environ
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=screen, highlight=False, width=UNBROKEN if wide else None)
+    for index, block in enumerate(blocks):
+        console.print(*([""] if index else []), block, sep="\n")
     with written_out():
-        sys.stdout.write(captured.get())
+        sys.stdout.write(text.getvalue())
 
 
 def print_json(data: Mapping[str, Any]) -> None:
