@@ -1,6 +1,6 @@
 """The whole chain in a few words, for tests: calibrate, plan, write, run in every engine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -107,3 +107,15 @@ def assert_same(found: Mapping[str, Array], expected: Mapping[str, Array], names
     """Bit for bit, of every value named."""
     for name in names:
         np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+def between(kind: str, shape: Sequence[int], *, operands: Sequence[Any] = (), attributes: dict[str, Any] | None = None,
+            image: Sequence[Any] = ("batch", 4, 6, 6)) -> onnx.ModelProto:
+    """Conv, the node, Conv of one pixel: the node stands between codes."""
+    b = networks.Builder(21, seed=3)
+    channels = int(image[1])
+    x = b.conv("input", "before", (channels, channels, *[1] * (len(image) - 2)))
+    constants = [b.constant(f"operand{i}", a, np.asarray(a).dtype) for i, a in enumerate(operands)]
+    x = b.node(kind, [x, *constants], "middle", attributes)
+    b.conv(x, "after", (2, shape[0], *[1] * (len(shape) - 1)))
+    return b.model({"input": image}, {"after_out": ("batch", 2, *shape[1:])})

@@ -7,7 +7,7 @@ import networks
 import numpy as np
 import onnx
 import pytest
-from quantizing import Chain
+from quantizing import Chain, between
 
 from bitsmith.errors import LoweringError
 from bitsmith.integer.bounds import Bounds
@@ -17,18 +17,6 @@ from bitsmith.planning import recipes
 from bitsmith.planning.recipe import Rule
 
 IMAGE = ("batch", 4, 6, 6)
-
-
-def between(kind: str, shape: Sequence[int], *, operands: Sequence[Any] = (), attributes: dict[str, Any] | None = None,
-            image: Sequence[Any] = IMAGE) -> onnx.ModelProto:
-    """Conv, the node, Conv of one pixel: the node stands between codes."""
-    b = networks.Builder(21, seed=3)
-    channels = int(image[1])
-    x = b.conv("input", "before", (channels, channels, *[1] * (len(image) - 2)))
-    constants = [b.constant(f"operand{i}", a, np.asarray(a).dtype) for i, a in enumerate(operands)]
-    x = b.node(kind, [x, *constants], "middle", attributes)
-    b.conv(x, "after", (2, shape[0], *[1] * (len(shape) - 1)))
-    return b.model({"input": image}, {"after_out": ("batch", 2, *shape[1:])})
 
 
 def assert_exact(chain: Chain) -> None:
