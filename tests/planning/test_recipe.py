@@ -32,7 +32,7 @@ def test_later_rules_win_and_silent_ones_leave_things_alone(conv: ir.Node) -> No
         Rule(weights=4, activations=16), Rule("Conv", weights="int3"), Rule("Gemm", weights=2), Rule("/conv1*", activations=9),
     ))  # fmt: skip
     asked = recipe.settings([conv])
-    assert (asked.weights, asked.activations, asked.granularity, asked.estimator) == ("int3", 9, "channel", EVERYTHING.estimator)
+    assert (asked.weights, asked.activations, asked.granularity, asked.estimator) == ("int3", 9, None, EVERYTHING.estimator)
     assert recipe.with_rules(Rule(estimator="percentile:99")).settings([conv]).estimator == "percentile:99"
     assert recipe.settings([], "input").activations == 16
     assert recipe.with_rules(Rule("inp*", activations=5)).settings([], "input").activations == 5

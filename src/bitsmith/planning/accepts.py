@@ -23,6 +23,7 @@ class Accepts:
     blocked_weights        weights may have several scales within a channel
     dynamic                activation ranges may be found at run time
     ends_in_float          operators whose integer kernel needs no encoding of its output
+    tensor_scales          operators that run faster with one scale for a whole weight, where their result is codes
     faster_in_float        nodes by name that this target runs faster in float, each with the reason
     """
 
@@ -34,6 +35,7 @@ class Accepts:
     blocked_weights: bool = True
     dynamic: bool = True
     ends_in_float: frozenset[str] = frozenset()
+    tensor_scales: frozenset[str] = frozenset()
     faster_in_float: Callable[[ir.Graph], Mapping[str, str]] = no_advice
 
     def choose(self, choice: str | int, role: str, owner: str) -> Format:

@@ -25,7 +25,8 @@ class Rule:
     match        glob over the node's name, its operator type and the names of its inputs and outputs
     weights      a format's name ('int4'), a width (8: whichever sign the target prefers) or 'float'
     activations  the same for the node's output, or 'dynamic': ranges found while the network runs
-    granularity  of weights: 'tensor', 'channel', 'channels:4' (groups of four), 'group:32' (32 inputs of one channel)
+    granularity  of weights: 'tensor', 'channel', 'channels:4' (groups of four), 'group:32' (32 inputs of one channel);
+                 unsaid: 'channel', or 'tensor' for products that the target runs faster so
     symmetric_weights, symmetric_activations   zero point 0 (or the middle of unsigned codes)
     estimator    how activation ranges are found: 'min_max', 'mean_min_max', 'percentile:99.99' ...
     power_of_two scales are powers of two
@@ -71,7 +72,7 @@ class Recipe:
         check_choice(self.ends, "ends")
 
     def settings(self, nodes: Sequence[ir.Node], value: str = "") -> Rule:
-        """What all rules together ask of a node with the clamps behind it, or of a network's input; nothing in it is None."""
+        """What all rules together ask of a node with the clamps behind it, or of a network's input; only granularity may be None."""
         said: dict[str, Any] = {}
         for rule in (EVERYTHING, *self.rules):
             if any(rule.fits(node) for node in nodes) or fnmatchcase(value, rule.match):
@@ -104,7 +105,7 @@ def parse_granularity(granularity: str) -> tuple[str, int]:
     raise RecipeError(f"Granularity {granularity!r} is unknown; choose 'tensor', 'channel', 'channels:4' or 'group:32' (any number).")
 
 
-EVERYTHING = Rule(weights=8, activations=8, granularity="channel", symmetric_weights=True, symmetric_activations=False,
+EVERYTHING = Rule(weights=8, activations=8, symmetric_weights=True, symmetric_activations=False,
                   estimator="percentile:99.9999", power_of_two=False)
 
 

@@ -12,7 +12,7 @@ from bitsmith.numerics.encoding import LARGEST_SCALE, SMALLEST_SCALE, spanning
 from bitsmith.numerics.formats import Array
 from bitsmith.operators import Parameter, operator_of
 from bitsmith.planning.accepts import Accepts
-from bitsmith.planning.placement import Placement, activation_operands
+from bitsmith.planning.placement import Placement, activation_operands, chain_behind
 from bitsmith.planning.recipe import Rule, parse_granularity
 
 BIAS = Integer(32)
@@ -32,7 +32,8 @@ class Use:
 
 def plan_weights(placement: Placement, accepts: Accepts, encodings: dict[str, Encoding], reasons: dict[str, str]) -> None:
     """Add the encodings of all weights and biases. A weight that serves several nodes suits all of them."""
-    uses = [use for node, asked in placement.weighted.items() for use in uses_of(node, asked)]
+    asked = {node: said_fully(node, rule, placement, accepts, encodings) for node, rule in placement.weighted.items()}
+    uses = [use for node, rule in asked.items() for use in uses_of(node, rule)]
     for weight in dict.fromkeys(use.weight for use in uses):
         chosen = settle([use for use in uses if use.weight is weight], accepts)
         encodings[weight.name or ""] = encoding = encode_weight(chosen, accepts)
@@ -42,6 +43,14 @@ def plan_weights(placement: Placement, accepts: Accepts, encodings: dict[str, En
         reasons[bias.name or ""] = "int32 at the scale input * weight" + make_room(use, bias, encodings)
     for use, bias in biased:
         encodings[bias.name or ""] = encode_bias(use, bias, encodings)
+
+
+def said_fully(node: ir.Node, asked: Rule, placement: Placement, accepts: Accepts, encodings: Mapping[str, Encoding]) -> Rule:
+    """The rule with its granularity: where the recipe leaves it open, channels, or the tensor where the target is faster so."""
+    if asked.granularity is not None:
+        return asked
+    in_codes = node in placement.integer and any(n.outputs[0].name in encodings for n in chain_behind(node))
+    return replace(asked, granularity="tensor" if in_codes and node.op_type in accepts.tensor_scales else "channel")
 
 
 def uses_of(node: ir.Node, asked: Rule) -> list[Use]:

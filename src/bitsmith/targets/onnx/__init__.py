@@ -17,6 +17,7 @@ ONNXRUNTIME = OnnxTarget(
         activations=(*UNSIGNED, *LONG),         # s8 x s8 products run at a twentieth of the speed of u8 x s8 on x86
         weights=SIGNED,
         ends_in_float=PRODUCTS,
+        tensor_scales=frozenset({"Gemm"}),
         faster_in_float=faster_in_float,
     ),
     moves_codes=True,
