@@ -3,12 +3,14 @@
 from collections import Counter
 from pathlib import Path
 
+import networks
 import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime
 from networks import Builder
 
+import bitsmith as bs
 from bitsmith.targets.onnx.layout import keep_channels_last
 
 ZERO, SCALE = np.uint8(0), np.float32(0.02)
@@ -104,3 +106,10 @@ def test_an_input_that_is_quantized_at_once_stays() -> None:
     x = b.coded("input")
     b.node("Add", [b.int8_conv(x, "body", 16), x], "output")
     assert not laid_out(b.model({"input": ("batch", 16, 8, 8)}, {"output": ("batch", 16, 8, 8)}))[1]
+
+
+def test_attention_heads_are_no_images() -> None:
+    """Four axes, but no convolution anywhere: turning them there and back would only cost."""
+    model = networks.attention()
+    network = bs.quantize(model, networks.feeds(model, 4), recipe=bs.recipes.int8().with_everything()).network
+    assert not any((node.name or "").endswith("_turned") for node in network.graph)

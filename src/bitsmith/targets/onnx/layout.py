@@ -8,6 +8,7 @@ import onnx_ir as ir
 from bitsmith.graph import constant, consumers
 from bitsmith.targets.onnx.forms import CLAMPS
 
+LAYOUT_KEPT = {"QuantizeLinear", "DequantizeLinear", "Relu", "Clip", "Add", "Mul", "Concat", "MaxPool", "AveragePool"}
 TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
@@ -23,7 +24,7 @@ def keep_channels_last(model: ir.Model, in_float: Collection[str]) -> bool:
     """
     changed = False
     for node in list(model.graph):
-        if node.op_type == "QuantizeLinear" and ends_float(node, in_float) and spreads(node):
+        if node.op_type == "QuantizeLinear" and ends_float(node, in_float) and spreads(node) and meets_convolution(node.outputs[0]):
             turn_there_and_back(model.graph, node)
             changed = True
     return changed
@@ -53,6 +54,20 @@ def spreads(quantize: ir.Node) -> bool:
         return False
     known = all(isinstance(size, int) for size in real.shape[1:])
     return known and any(reader.op_type not in ("Conv", "Transpose") for reader in readers_of(codes))
+
+
+def meets_convolution(codes: ir.Value) -> bool:
+    """True where a convolution reads an image, at once or past what keeps its layout: without one, no layout is better than another."""
+    pending, seen = [codes], set[ir.Value]()
+    while pending:
+        value = pending.pop()
+        for reader in consumers(value):
+            if reader.op_type == "Conv":
+                return True
+            if reader.op_type in LAYOUT_KEPT and reader.outputs[0] not in seen:
+                seen.add(reader.outputs[0])
+                pending.append(reader.outputs[0])
+    return False
 
 
 def readers_of(codes: ir.Value) -> list[ir.Node]:
