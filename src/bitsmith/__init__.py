@@ -20,6 +20,7 @@ __version__ = version.VERSION
 
 if TYPE_CHECKING:
     from bitsmith.analysis.evaluate import Evaluation
+    from bitsmith.analysis.fixed_point import FixedPointAnalysis, analyze_fixed_point, compare_fraction_lengths
     from bitsmith.analysis.inspect import Inspection, inspect
     from bitsmith.analysis.verify import Verification
     from bitsmith.calibration.collection import Collection
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bitsmith.errors import BitsmithError
     from bitsmith.loading.data import Data, Preprocessing, open_data
     from bitsmith.numerics import Blocks, Encoding, Integer, parse_format
+    from bitsmith.numerics.fixed_point_type import FixedPoint, FixedPointType, fixed_point
     from bitsmith.planning import recipes
     from bitsmith.planning.plan import Plan, compare_plans, load_plan
     from bitsmith.planning.recipe import Recipe, Rule, load_recipe
@@ -40,6 +42,9 @@ __all__ = [
     "Data",
     "Encoding",
     "Evaluation",
+    "FixedPoint",
+    "FixedPointAnalysis",
+    "FixedPointType",
     "Inspection",
     "Integer",
     "Plan",
@@ -48,9 +53,12 @@ __all__ = [
     "Recipe",
     "Rule",
     "Verification",
+    "analyze_fixed_point",
     "calibrate",
+    "compare_fraction_lengths",
     "compare_plans",
     "evaluate",
+    "fixed_point",
     "inspect",
     "load",
     "load_plan",
@@ -71,12 +79,14 @@ ROOMS = {
     "workflow": ("load", "calibrate", "make_plan", "write", "evaluate", "verify", "quantize", "Quantized"),
     "analysis.inspect": ("inspect", "Inspection"),
     "analysis.evaluate": ("Evaluation",),
+    "analysis.fixed_point": ("analyze_fixed_point", "compare_fraction_lengths", "FixedPointAnalysis"),
     "analysis.verify": ("Verification",),
     "loading.data": ("open_data", "Data", "Preprocessing"),
     "calibration.collection": ("Collection",),
     "calibration.statistics_file": ("save_statistics", "load_statistics"),
     "planning.recipe": ("Recipe", "Rule", "load_recipe"),
     "planning.plan": ("Plan", "load_plan", "compare_plans"),
+    "numerics.fixed_point_type": ("fixed_point", "FixedPoint", "FixedPointType"),
     "numerics": ("Integer", "parse_format", "Blocks", "Encoding"),
     "errors": ("BitsmithError",),
 }
