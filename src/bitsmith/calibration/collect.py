@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Batch = Mapping[str, Array]
 Progress = Callable[[int, int | None], None]
 MOST_WORKERS = 8
-NUMBERS_AT_ONCE = 2**22     # watched by a worker in one run: 16 MB
+NUMBERS_AT_ONCE = 2**21     # watched by a worker in one run: 8 MB
 MOST_SAMPLES = 64
 
 

