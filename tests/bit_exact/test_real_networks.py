@@ -36,3 +36,18 @@ def test_real_network(name: str, real_folder: Path, tmp_path: Path, monkeypatch:
     run, judged = chain.program.run(feeds), chain.results(optimise=False)
     for output in run:
         assert np.mean(run[output].argmax(-1) == judged[output].argmax(-1)) > 0.9
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_real_network_with_layers_in_float(name: str, real_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the target advises: what runs in float is computed as onnxruntime computes it there, so that the same codes follow."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(real_folder)])
+    import real
+
+    network = load(real.model(name))
+    simplify(network)
+    chain = Chain(network, {"input": real.inputs(name, limit=16)[0]}, recipes.int8())
+    assert chain.plan.in_float
+    found, expected = chain.program.run(chain.feeds), chain.results()
+    for output in expected:
+        np.testing.assert_allclose(found[output], expected[output], rtol=0, atol=1e-6)
