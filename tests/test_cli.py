@@ -23,7 +23,7 @@ from bitsmith.version import VERSION
 
 DATA = Path(str(files("bitsmith") / "data"))
 NET, CALIBRATION, TEST = (str(DATA / name) for name in ("digits.onnx", "digits-calibration.npz", "digits-test.npz"))
-COMMANDS = ["inspect", "calibrate", "merge", "quantize", "evaluate", "verify", "plan show", "plan diff", "demo"]
+COMMANDS = ["inspect", "calibrate", "merge", "quantize", "evaluate", "verify", "fixed-point", "plan show", "plan diff", "demo"]
 ROOT = Path(__file__).parents[1]
 
 

@@ -3,11 +3,35 @@
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
+from bitsmith.cli_options import (
+    Against,
+    AsJson,
+    Counted,
+    CountedFiles,
+    EngineName,
+    Everything,
+    Images,
+    LeastError,
+    Limit,
+    MaybeSamples,
+    Metrics,
+    Network,
+    OtherPlan,
+    PlanFile,
+    RecipeName,
+    Samples,
+    Statistics,
+    TargetName,
+    Tested,
+    Tolerance,
+    ValueName,
+    Written,
+)
 from bitsmith.errors import BitsmithError, DataError
 from bitsmith.files import check_output
 
@@ -57,46 +81,6 @@ app = typer.Typer(
 )
 plans = typer.Typer(no_args_is_help=True, help="Look at plans.")
 app.add_typer(plans, name="plan")
-
-Network = Annotated[Path, typer.Argument(metavar="NETWORK", help="An .onnx file.", show_default=False)]
-Samples = Annotated[Path, typer.Option("--data", metavar="PATH", help="Samples: .npz, .npy, or a folder of images.", show_default=False)]
-MaybeSamples = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="PATH", help="Samples to calibrate with: .npz, .npy, or a folder of images.", show_default=False),
-]
-Tested = Annotated[Path | None, typer.Option(metavar="PATH", help="Samples to measure with, likewise.", show_default=False)]
-Images = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--image",
-        metavar="KEY=VALUE",
-        show_default=False,
-        help=(
-            "How images become numbers: size=256, crop=224, mean=0.485,0.456,0.406, std=..., scale=1/255, layout=nchw or nhwc, "
-            "colours=rgb, bgr or grey. Repeat for several."
-        ),
-    ),
-]
-Written = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .onnx file to write; the plan goes beside it.")]
-Counted = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .stats file to write.")]
-Statistics = Annotated[Path | None, typer.Option(metavar="FILE", help="Statistics instead of data.", show_default=False)]
-RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help="A recipe's name or a .toml file.")]
-TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help="Where it will run: onnxruntime, tensorrt or onnx.")]
-Everything = Annotated[bool, typer.Option("--everything", metavar="", help="Quantize also what the target runs faster in float.")]
-Against = Annotated[Path | None, typer.Option(metavar="NETWORK", help="One to compare with, usually the float one.", show_default=False)]
-EngineName = Annotated[str, typer.Option(metavar="NAME", help="onnxruntime, simulated or program.")]
-Metrics = Annotated[
-    list[str] | None,
-    typer.Option(metavar="MODULE:FUNCTION", show_default=False, help="function(outputs by name, labels) -> number. Repeat for several."),
-]
-AsJson = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on standard output, nothing else.")]
-Limit = Annotated[
-    int | None, typer.Option("--limit", metavar="COUNT", min=1, help="Use only the first so many samples.", show_default=False)
-]
-PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A .plan.json file.", show_default=False)]
-OtherPlan = Annotated[Path, typer.Argument(metavar="OTHER", help="Another one.", show_default=False)]
-CountedFiles = Annotated[list[Path], typer.Argument(metavar="FILES", help="Files that 'bitsmith calibrate' wrote.", show_default=False)]
-
 
 def main() -> NoReturn:
     """Run a command and exit."""
@@ -308,6 +292,50 @@ def verify(network: Network, data: Samples, image: Images = None, limit: Limit =
     with progress_bar("verifying") as advance:
         found = bs.verify(network, samples, progress=advance)
     show(display.show_verification(found), found.to_dict(), as_json)
+
+
+@app.command("fixed-point")
+def fixed_point(
+    network: Network,
+    data: MaybeSamples = None,
+    stats: Statistics = None,
+    bits: Annotated[int, typer.Option(metavar="COUNT", help="Bits of a word, its sign included.")] = 8,
+    tolerance: Tolerance = None,
+    least_error: LeastError = False,
+    value: ValueName = None,
+    image: Images = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which fixed-point type suits each parameter and, with data or statistics, each activation, and what it loses.
+
+    \b
+    Examples:
+      bitsmith fixed-point net.onnx
+      bitsmith fixed-point net.onnx --data calibration.npz --tolerance 0.01
+      bitsmith fixed-point net.onnx --value conv1.weight
+    """
+    import bitsmith as bs
+    from bitsmith import display_fixed_point as display
+    from bitsmith.analysis.significant_bits import count_significant_bits
+    from bitsmith.terminal import progress_bar
+
+    if data is not None and stats is not None:
+        raise DataError("Give --data or --stats, not both: statistics are what data become.")
+    loaded = bs.load(network)
+    counted = None if stats is None else bs.load_statistics(stats)
+    if data is not None:
+        with progress_bar("calibrating") as advance:
+            counted = bs.calibrate(loaded, open_samples(data, loaded, image, limit), progress=advance)
+    if value is not None:
+        choices = bs.compare_fraction_lengths(loaded, value, counted, word_length=bits)
+        show(display.show_fraction_lengths(choices), choices.to_dict(), as_json)
+        return
+    scaling: Literal["largest", "least_error"] = "least_error" if least_error else "largest"
+    found = bs.analyze_fixed_point(loaded, counted, word_length=bits, tolerance=tolerance, scaling=scaling)
+    significant = count_significant_bits(loaded, counted)
+    data_shown = {**found.to_dict(), "significant_bits": [row.to_dict() for row in significant]}
+    show(display.show_fixed_point(found, significant), data_shown, as_json)
 
 
 @plans.command("diff")

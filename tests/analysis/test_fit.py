@@ -79,6 +79,13 @@ def test_numbers_at_their_ends_are_known_exactly() -> None:
         assert (fit.rms_error, fit.below_precision, fit.beyond_range, fit.snr_db) == (0, 0, 0, inf)
 
 
+@given(arrays(np.int16, st.integers(1, 40), elements=st.integers(-255, 255)), st.integers(-3, 3), ANY)
+def test_numbers_of_eight_bits_as_of_pixels_are_known_exactly(pixels: Array, power: int, type: NumberType) -> None:
+    exact, counted = both(np.ldexp(pixels, power).astype(np.float32), type)
+    for figure in ("below_precision", "beyond_range", "rms_error", "maximum_error"):
+        assert getattr(counted, figure) == pytest.approx(getattr(exact, figure), abs=1e-12)
+
+
 def test_zeros_are_nothing_to_lose() -> None:
     for fit in both(np.zeros(7, np.float32), FixedPointType(8, 7)):
         assert (fit.rms_error, fit.maximum_error, fit.relative_error, fit.below_precision) == (0, 0, 0, 0)

@@ -14,6 +14,7 @@ from bitsmith.calibration.statistics import Statistics
 from bitsmith.numerics.formats import Array
 
 CHUNK = 2**20
+ROUNDING = 1e-12        # of a sum of squares; numbers that are not on edges add some thousandths
 
 
 class NumberType(Protocol):
@@ -131,6 +132,8 @@ class Counted:
     saturates; else the count of the one bin that holds the limit is divided as if its numbers were spread evenly. The rms error takes
     the numbers of every bin as spread evenly. The maximum error is an upper bound, never more than half a step too large, and exact where
     saturation makes it. Minimum, maximum and rms are exact.
+
+    Numbers of eight significant bits, as of pixels from 0 to 255, lie on the edges of their bins: then all figures are exact.
     """
 
     statistics: Statistics
@@ -153,10 +156,15 @@ class Counted:
 
     @cached_property
     def bins(self) -> tuple[Array, Array, Array]:
-        """(low, high, share), float64 [n]: no wider than the extremes allow, and zero where zero is."""
+        """(low, high, share), float64 [n]: no wider than the extremes allow, zero where zero is, and points where all lie on edges.
+
+        No number is less in magnitude than the edge of its bin nearer to zero; so all are on it where their squares sum up to no more.
+        """
         low, high, counts = self.statistics.bins()
         low, high = (np.clip(np.where(abs(edge) <= ZERO_BIN, 0, edge), self.minimum, self.maximum) for edge in (low, high))
-        return low, high, counts / self.count
+        share, near = counts / self.count, np.where(low < 0, high, low)
+        on_edges = abs(float(near**2 @ share) - self.statistics.mean_square) <= ROUNDING * self.statistics.mean_square
+        return (near, near, share) if on_edges else (low, high, share)
 
     def measure(self, type: NumberType) -> Fit:
         low, high, share = self.bins
@@ -168,7 +176,8 @@ class Counted:
         squares = np.where(points, (type.represent(low) - low) ** 2, mean_squared_error(low, high, type))
         rms_error, at_ends = sqrt(float(squares @ share)), float(np.abs(type.represent(ends) - ends).max())
         reach = float(np.abs(np.clip(ends, *type.limits)).max())
-        inside = min(float(type.steps_at(np.asarray(reach))) / 2, reach)
+        at_points = float(np.abs(type.represent(low) - low).max())
+        inside = at_points if points.all() else min(float(type.steps_at(np.asarray(reach))) / 2, reach)
         return Fit(type, float(below @ share), float(beyond @ share), rms_error, max(at_ends, inside), self.rms)
 
 

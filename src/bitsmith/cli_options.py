@@ -1,0 +1,53 @@
+"""What commands take: each argument and option once, with its help."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Network = Annotated[Path, typer.Argument(metavar="NETWORK", help="An .onnx file.", show_default=False)]
+Samples = Annotated[Path, typer.Option("--data", metavar="PATH", help="Samples: .npz, .npy, or a folder of images.", show_default=False)]
+MaybeSamples = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="PATH", help="Samples to calibrate with: .npz, .npy, or a folder of images.", show_default=False),
+]
+Tested = Annotated[Path | None, typer.Option(metavar="PATH", help="Samples to measure with, likewise.", show_default=False)]
+Images = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image",
+        metavar="KEY=VALUE",
+        show_default=False,
+        help=(
+            "How images become numbers: size=256, crop=224, mean=0.485,0.456,0.406, std=..., scale=1/255, layout=nchw or nhwc, "
+            "colours=rgb, bgr or grey. Repeat for several."
+        ),
+    ),
+]
+Written = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .onnx file to write; the plan goes beside it.")]
+Counted = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .stats file to write.")]
+Statistics = Annotated[Path | None, typer.Option(metavar="FILE", help="Statistics instead of data.", show_default=False)]
+RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help="A recipe's name or a .toml file.")]
+TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help="Where it will run: onnxruntime, tensorrt or onnx.")]
+Everything = Annotated[bool, typer.Option("--everything", metavar="", help="Quantize also what the target runs faster in float.")]
+Against = Annotated[Path | None, typer.Option(metavar="NETWORK", help="One to compare with, usually the float one.", show_default=False)]
+EngineName = Annotated[str, typer.Option(metavar="NAME", help="onnxruntime, simulated or program.")]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(metavar="MODULE:FUNCTION", show_default=False, help="function(outputs by name, labels) -> number. Repeat for several."),
+]
+AsJson = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on standard output, nothing else.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="COUNT", min=1, help="Use only the first so many samples.", show_default=False)
+]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", show_default=False, help="Instead of --bits: the shortest word whose rms error is within this share."),
+]
+LeastError = Annotated[bool, typer.Option("--least-error", metavar="", help="Saturate a few numbers where that loses less in all.")]
+ValueName = Annotated[
+    str | None, typer.Option("--value", metavar="NAME", help="Compare the fraction lengths of this one tensor.", show_default=False)
+]
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A .plan.json file.", show_default=False)]
+OtherPlan = Annotated[Path, typer.Argument(metavar="OTHER", help="Another one.", show_default=False)]
+CountedFiles = Annotated[list[Path], typer.Argument(metavar="FILES", help="Files that 'bitsmith calibrate' wrote.", show_default=False)]
