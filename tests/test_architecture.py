@@ -20,7 +20,7 @@ SOURCE = ROOT / "src" / "bitsmith"
 LONGEST_FUNCTION, USUAL_FUNCTION, MEDIAN_FUNCTION, USUAL_SHARE = 60, 30, 8, 0.9
 LONGEST_FILE, MOST_PARAMETERS, DEEPEST_INHERITANCE = 400, 6, 2
 FORBIDDEN_WORDS = {"qparam", "qconfig", "observer", "helper", "util", "impl", "proxy", "proxie", "manager"}
-FACES = ("cli", "app", "display", "report", "terminal")     # what a person sees: only faces and the public list import them
+FACES = ("cli", "app", "display", "terminal")       # what a person sees: only faces and the public list import them
 FORMATS_ALIASES = {"Array"}                         # all that rooms without quantization may know of numerics.formats
 ROOMS_WITHOUT_QUANTIZATION = ("loading", "rewrites", "running")
 TORCH = {"torch", "onnxscript"}
@@ -233,7 +233,7 @@ BAD: Texts = {
     missing_docstrings: "import os\n'late'",
     early_torch: "try:\n    import torch.nn\nfinally:\n    pass",
     quantization_in_plain_rooms: "from bitsmith.numerics.formats import Array, Integer",
-    faces_behind_the_scenes: "from bitsmith import report",
+    faces_behind_the_scenes: "from bitsmith import terminal",
     forbidden_words: "class RangeObserver: pass",
 }
 GOOD: Texts = {

@@ -13,13 +13,14 @@ from bitsmith import version
 from bitsmith.analysis.engines import Subject
 from bitsmith.analysis.evaluate import Evaluation, Metric, Outputs, score
 from bitsmith.analysis.fingerprint import fingerprint
+from bitsmith.analysis.report_rows import Material, gather_rows
 from bitsmith.analysis.verify import Verification, compare_engines
 from bitsmith.calibration import collect
 from bitsmith.calibration.collection import Collection
 from bitsmith.errors import DataError
 from bitsmith.integer.program import Program
 from bitsmith.loading import from_onnx
-from bitsmith.loading.data import open_data
+from bitsmith.loading.data import Data, open_data
 from bitsmith.lowering import lower
 from bitsmith.numerics.formats import Array
 from bitsmith.planning import make_plan as planning
@@ -109,6 +110,7 @@ class Quantized:
 
     original    the network in float, in normal form
     evaluation, float_evaluation   on the test data, where there were some
+    tested      these data
     """
 
     original: ir.Model
@@ -117,6 +119,7 @@ class Quantized:
     statistics: Collection
     evaluation: Evaluation | None = None
     float_evaluation: Evaluation | None = None
+    tested: Data | None = None
 
     @cached_property
     def network(self) -> ir.Model:
@@ -135,6 +138,16 @@ class Quantized:
     def evaluate(self, data: Any, *, engine: str = "onnxruntime") -> Evaluation:
         """Measure it on more data, against the float network."""
         return evaluate(self.network, data, against=self.original, engine=engine)
+
+    def report(self, path: str | Path, *, title: str | None = None) -> None:
+        """Write one self-contained HTML page that shows everything; layers are compared on the test data, where they can be read again."""
+        from bitsmith.report.page import write_page
+
+        again = None if self.tested is None or self.tested.once else self.tested
+        write_page(gather_rows(Material(
+            self.original, Subject(self.network), self.plan, self.statistics, self.float_evaluation, self.evaluation, again,
+            title or self.original.graph.name or "network",
+        )), path)
 
     def verify(self, data: Any, *, progress: Progress | None = None) -> Verification:
         """Do simulation, integer program and onnxruntime agree?"""
@@ -170,7 +183,7 @@ def quantize(
         before = evaluate(network, tested, progress=advance)
     with steps("quantized") as advance:
         after = evaluate(result.network, tested, against=network, progress=advance)
-    return replace(result, float_evaluation=before, evaluation=after)
+    return replace(result, float_evaluation=before, evaluation=after, tested=tested)
 
 
 def calibrate_for(network: ir.Model, data: Any, recipe: Recipe, target: str, steps: Steps) -> Collection:

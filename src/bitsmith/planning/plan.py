@@ -28,8 +28,8 @@ class Plan:
     in_float: frozenset[str] = frozenset()
     made_with: Mapping[str, Any] = field(default_factory=dict)
 
-    def save(self, path: str | Path) -> None:
-        """Write as JSON; the same plan gives the same bytes."""
+    def to_json(self) -> str:
+        """As a file holds it; the same plan gives the same text."""
         data = {
             "bitsmith_plan": VERSION,
             "made_with": dict(self.made_with),
@@ -38,7 +38,11 @@ class Plan:
             "in_float": sorted(self.in_float),
             "reasons": dict(self.reasons),
         }
-        write_atomically(Path(path), (json.dumps(data, indent=1) + "\n").encode())
+        return json.dumps(data, indent=1) + "\n"
+
+    def save(self, path: str | Path) -> None:
+        """Write as JSON; the same plan gives the same bytes."""
+        write_atomically(Path(path), self.to_json().encode())
 
 
 def load_plan(path: str | Path) -> Plan:

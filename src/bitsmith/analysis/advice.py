@@ -1,0 +1,129 @@
+"""What to do next, in plain words, from the rows of a report: each rule is a function that has something to say, or not."""
+
+from collections.abc import Callable, Sequence
+
+from bitsmith.report.rows import Advice, Figure, Layer, Report, Tensor
+
+LARGE_DROP = 0.01           # of accuracy: a point
+SMALL_DROP = 0.002
+MUCH_CLIPPED = 0.001
+MUCH_LOST = 0.25
+POOR_SNR = 15.0             # decibels
+UNEVEN = 16.0               # ratio of channels' ranges from which one scale for all of them hurts
+Rule = Callable[[Report], Advice | None]
+
+
+def advise(report: Report) -> tuple[Advice, ...]:
+    """All that the rules have to say, the verdict first."""
+    return tuple(found for rule in RULES if (found := rule(report)) is not None)
+
+
+def drop_of(report: Report) -> float | None:
+    """Accuracy lost, 0..1; without labels, the share of answers that differ."""
+    accuracy = figure(report, "top-1 accuracy")
+    if accuracy is not None and accuracy.before is not None and accuracy.after is not None:
+        return accuracy.before - accuracy.after
+    same = figure(report, "same answer")
+    return None if same is None or same.after is None else 1 - same.after
+
+
+def figure(report: Report, name: str) -> Figure | None:
+    return next((f for f in report.figures if f.name == name), None)
+
+
+def judge(report: Report) -> Advice:
+    """The verdict in a sentence."""
+    drop = drop_of(report)
+    if drop is None:
+        return Advice("look", "Nobody measured it yet", "Give test data (--test, or --data of 'bitsmith report'), best with labels: "
+                      "then this page says what quantization costs in accuracy, layer by layer.")
+    points = f"{100 * abs(drop):.2f} points of accuracy"
+    if figure(report, "top-1 accuracy") is None:
+        points = f"{100 * drop:.2f} % of all answers"
+    if drop <= SMALL_DROP:
+        verb = "gains" if drop < -0.00005 else "loses"
+        said = f"{verb} {points}" if abs(drop) > 0.00005 else "answers as well as the float one"
+        return Advice("good", "Accuracy holds", f"The quantized network {said}. It can be used as it is.")
+    if drop <= LARGE_DROP:
+        return Advice("look", "Accuracy nearly holds", f"The quantized network loses {points}. What stands below may win some back.")
+    return Advice("act", "Accuracy falls", f"The quantized network loses {points}. Begin with the layers named below.")
+
+
+def name_worst_layer(report: Report) -> Advice | None:
+    """The layer where the signal drowns, which more bits or float would mend first."""
+    drop = drop_of(report)
+    known = [x for x in report.layers if x.snr_db is not None and x.state in ("codes", "inside")]
+    if drop is None or not known:
+        return None
+    worst = steepest(known)
+    if worst is None or (drop <= SMALL_DROP and (worst.snr_db or 0) >= POOR_SNR):
+        return None
+    return Advice("act" if drop > LARGE_DROP else "look", f"Most is lost at '{worst.name}'",
+                  f"Its result has {worst.snr_db:.1f} dB of signal to noise. Give it more bits, or leave it in float: in a recipe, "
+                  f"[[rules]] match = \"{worst.name}\", weights = \"float\", activations = \"float\".")
+
+
+def steepest(layers: Sequence[Layer]) -> Layer | None:
+    """The layer behind which the signal-to-noise ratio is lowest."""
+    finite = [x for x in layers if x.snr_db is not None and abs(x.snr_db) != float("inf")]
+    return min(finite, key=lambda x: x.snr_db or 0.0, default=None)
+
+
+def name_clipping(report: Report) -> Advice | None:
+    found = worst_of(report.tensors, lambda t: t.clipped)
+    if found is None or (found.clipped or 0) < MUCH_CLIPPED:
+        return None
+    return Advice("look", f"'{found.name}' is clipped", f"{100 * (found.clipped or 0):.2f} % of its numbers are beyond its codes. "
+                  "Where accuracy suffers, try the estimator 'min_max' for it, or more calibration data.")
+
+
+def name_underflow(report: Report) -> Advice | None:
+    found = worst_of([t for t in report.tensors if t.role != "bias"], lambda t: t.underflow)
+    if found is None or (found.underflow or 0) < MUCH_LOST:
+        return None
+    return Advice("look", f"'{found.name}' loses its small numbers", f"{100 * (found.underflow or 0):.1f} % of its numbers become 0: its "
+                  "range is wide beside most of them. Try a narrower range (estimator 'percentile:99.9') or 16 bits for it.")
+
+
+def worst_of(tensors: Sequence[Tensor], share: Callable[[Tensor], float | None]) -> Tensor | None:
+    return max((t for t in tensors if share(t) is not None), key=lambda t: share(t) or 0.0, default=None)
+
+
+def name_uneven_weights(report: Report) -> Advice | None:
+    """Weights with one scale whose channels need very different ones."""
+    def ratio(tensor: Tensor) -> float:
+        if tensor.role != "weight" or tensor.channels is None or tensor.blocks > 1 or not tensor.format:
+            return 0.0
+        widths = sorted(max(-low, high) for low, high in zip(tensor.channels.low, tensor.channels.high, strict=True))
+        return widths[-1] / max(widths[len(widths) // 2], 1e-30)
+
+    worst = max(report.tensors, key=ratio, default=None)
+    if worst is None or ratio(worst) < UNEVEN:
+        return None
+    return Advice("act", f"'{worst.name}' needs a scale for each channel",
+                  f"Its widest channel is {ratio(worst):.0f} times as wide as its middle one. Say granularity = \"channel\" in the recipe.")
+
+
+def name_float(report: Report) -> Advice | None:
+    """What stays float, and how much of the work that is."""
+    there = [x for x in report.layers if x.state == "float"]
+    if not there:
+        return Advice("good", "Nothing stays float", "Every layer computes on codes.") if report.layers else None
+    all_macs, macs = (sum(x.macs or 0 for x in part) for part in (report.layers, there))
+    names = ", ".join(f"'{x.name}'" for x in there[:3]) + (f" and {len(there) - 3} more" if len(there) > 3 else "")
+    share = f"{100 * macs / all_macs:.0f} % of the multiply-accumulates" if all_macs else "no multiply-accumulates"
+    reasons = {x.reason for x in there}
+    text = f"{names}: {share}. " + ("The reason: " + reasons.pop() if len(reasons) == 1 else "The reasons stand in the table of layers")
+    return Advice("look", f"{len(there)} layers stay float" if len(there) > 1 else "One layer stays float", text.rstrip(".") + ".")
+
+
+def name_wide_accumulators(report: Report) -> Advice | None:
+    wide = [x for x in report.layers if (x.accumulator_bits or 0) > 32]
+    if not wide:
+        return None
+    return Advice("act", "A sum can leave 32 bits", f"'{wide[0].name}' may need {wide[0].accumulator_bits} bits; give it narrower weights.")
+
+
+RULES: tuple[Rule, ...] = (
+    judge, name_worst_layer, name_uneven_weights, name_clipping, name_underflow, name_wide_accumulators, name_float,
+)

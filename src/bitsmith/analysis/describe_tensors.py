@@ -1,0 +1,122 @@
+"""Every learnable parameter and every activation of a network as a row: its bits, its numbers, and what its codes can say."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+
+from bitsmith.analysis.cost import weight_arrays
+from bitsmith.analysis.evaluate import decibels
+from bitsmith.analysis.lost_shares import (
+    counted_by_exponent,
+    distribution_of_array,
+    distribution_of_counted,
+    lost_of_array,
+    lost_of_counted,
+    significant_bits,
+)
+from bitsmith.analysis.measure_values import Measured
+from bitsmith.calibration.statistics import Statistics
+from bitsmith.graph import activations, constant, input_at, is_float
+from bitsmith.numerics import Encoding
+from bitsmith.numerics.formats import Array
+from bitsmith.operators import operator_of
+from bitsmith.planning.plan import Plan
+from bitsmith.report.rows import Channels, Role, Tensor
+
+MOST_CHANNELS = 128
+
+
+def describe_tensors(
+    graph: ir.Graph, plan: Plan, statistics: Mapping[str, Statistics], measured: Mapping[str, Measured]
+) -> Iterator[Tensor]:
+    """In the order in which the network meets them: parameters before what is computed with them."""
+    seen: set[str] = set()
+    for value in graph.inputs:
+        yield from describe_computed(value, plan, statistics, measured)
+    computed = set(activations(graph))
+    for node in graph:
+        for value in (v for v in node.inputs if v is not None and v.name and v.name not in seen):
+            seen.add(value.name or "")
+            yield from describe_constant(value, role_of(node, value), plan)
+        for value in (v for v in node.outputs if v in computed):
+            yield from describe_computed(value, plan, statistics, measured)
+
+
+def role_of(node: ir.Node, value: ir.Value) -> Role:
+    if value in weight_arrays(node):
+        return "weight"
+    operator = operator_of(node)
+    is_bias = operator is not None and operator.bias is not None and input_at(node, operator.bias) is value
+    return "bias" if is_bias else "constant"
+
+
+def describe_constant(value: ir.Value, role: Role, plan: Plan) -> Iterator[Tensor]:
+    """Nothing for what is no parameter: whole numbers, and single numbers that stay float."""
+    array, encoding = constant(value), plan.encodings.get(value.name or "")
+    if array is None or not is_float(value) or not array.size or (array.size == 1 and encoding is None):
+        return
+    if not np.isfinite(array).all():
+        return
+    counted = Statistics()
+    counted.observe(array[None])
+    row = Tensor(value.name or "", role, "all of its numbers", significant_bits(counted), reason=plan.reasons.get(value.name or "", ""),
+                 distribution=distribution_of_array(array, encoding), channels=channels_of(array, encoding) if role == "weight" else None)
+    yield row if encoding is None else with_loss(row, array, encoding)
+
+
+def with_loss(row: Tensor, array: Array, encoding: Encoding) -> Tensor:
+    """What one trip through its codes does to a constant."""
+    clipped, underflow = lost_of_array(array, encoding)
+    error = encoding.simulate(array).astype(np.float64) - array
+    snr = decibels(float(np.square(array, dtype=np.float64).sum()), float(np.square(error).sum()))
+    lost = counted_by_exponent(array, clipped | underflow, row.bits.exponents) if encoding.scale.size > 1 else None
+    row = with_encoding(row, encoding, (float(clipped.mean()), float(underflow.mean())))
+    return replace(row, snr_db=snr, largest_error=float(np.abs(error).max()), lost=lost)
+
+
+def with_encoding(row: Tensor, encoding: Encoding, lost: tuple[float, float]) -> Tensor:
+    return replace(
+        row, format=encoding.format.name, low=float(encoding.lowest.min()), high=float(encoding.highest.max()),
+        step=float(encoding.scale.min()), blocks=encoding.scale.size, clipped=lost[0], underflow=lost[1],
+    )
+
+
+def channels_of(array: Array, encoding: Encoding | None) -> Channels | None:
+    """Ranges along the axis that has scales of its own, or along axis 0; neighbours together where there are too many to draw."""
+    if array.ndim < 2:
+        return None
+    axis = None if encoding is None else encoding.blocks.channel_axis
+    return merged_channels(np.moveaxis(array, axis or 0, 0).reshape(array.shape[axis or 0], -1), axis or 0)
+
+
+def merged_channels(rows: Array, axis: int) -> Channels:
+    low, high = rows.min(1), rows.max(1)
+    each = -(-len(rows) // MOST_CHANNELS)
+    starts = range(0, len(rows), each)
+    return Channels(axis, tuple(np.minimum.reduceat(low, starts).tolist()), tuple(np.maximum.reduceat(high, starts).tolist()), each)
+
+
+def describe_computed(
+    value: ir.Value, plan: Plan, statistics: Mapping[str, Statistics], measured: Mapping[str, Measured]
+) -> Iterator[Tensor]:
+    """Bits and shares of what calibration counted; of the measured samples where it did not count this value. Nothing without either."""
+    name = value.name or ""
+    seen, encoding = measured.get(name), plan.encodings.get(name)
+    counted = statistics.get(name) or (None if seen is None else seen.reals)
+    if counted is None or not counted.samples:
+        return
+    source = "calibration data" if name in statistics else "test samples"
+    shown = counted if seen is None else seen.reals
+    row = Tensor(name, "activation", source, significant_bits(counted), reason=plan.reasons.get(name, ""),
+                 distribution=distribution_of_counted(shown, encoding, None if seen is None else seen.codes),
+                 channels=ranges_counted(counted))
+    if seen is not None:
+        row = replace(row, snr_db=seen.snr_db, largest_error=seen.largest)
+    yield row if encoding is None else with_encoding(row, encoding, lost_of_counted(counted, encoding))
+
+
+def ranges_counted(statistics: Statistics) -> Channels | None:
+    """Where calibration kept them."""
+    return None if statistics.channels is None else merged_channels(statistics.channels.T, 1)

@@ -1,0 +1,90 @@
+"""Runs the float network and the quantized one side by side and sums up, value by value, how far they are apart."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from bitsmith.analysis.engines import Subject
+from bitsmith.analysis.evaluate import decibels
+from bitsmith.calibration.collect import float_values, samples_at_once
+from bitsmith.calibration.statistics import Statistics
+from bitsmith.numerics import Encoding
+from bitsmith.numerics.formats import Array
+from bitsmith.running.feeds import split
+from bitsmith.running.session import Session
+
+MOST_SAMPLES = 256
+MOST_NUMBERS = 2**27        # compared in all: a second or two
+ENGINE = "simulated"
+
+
+@dataclass
+class Measured:
+    """One value over all samples.
+
+    reals           the float network's numbers
+    codes           int64 [codes of the format]: how often the quantized network gave each; None for a value without codes
+    signal, noise   sums of squares: of the float numbers, and of the differences
+    largest         the largest difference
+    """
+
+    encoding: Encoding | None = None
+    reals: Statistics = field(default_factory=Statistics)
+    codes: Array | None = None
+    signal: float = 0.0
+    noise: float = 0.0
+    largest: float = 0.0
+
+    @property
+    def snr_db(self) -> float:
+        return decibels(self.signal, self.noise)
+
+    def compare(self, real: Array, found: Array) -> None:
+        """One batch: float numbers, and the quantized network's codes, or its numbers where the value has none."""
+        if self.encoding is not None:
+            self.count_codes(found)
+            found = self.encoding.dequantize(found)
+        self.reals.observe(real)
+        if real.size:
+            difference = np.ravel(found).astype(np.float64) - np.ravel(real)
+            self.noise += float(difference @ difference)
+            self.signal += float(np.square(real, dtype=np.float64).sum())
+            self.largest = max(self.largest, float(np.abs(difference).max()))
+
+    def count_codes(self, codes: Array) -> None:
+        assert self.encoding is not None
+        lowest, highest = self.encoding.format.lowest, self.encoding.format.highest
+        counted = np.bincount(np.ravel(codes).astype(np.int64) - lowest, minlength=highest - lowest + 1)
+        self.codes = counted if self.codes is None else self.codes + counted
+
+
+def measure_values(network: ir.Model, quantized: Subject, batches: Iterable[Mapping[str, Array]]) -> tuple[dict[str, Measured], int]:
+    """(value -> what was measured, samples) of every float value that both networks have, in memory that does not grow with samples.
+
+    The quantized network runs with onnxruntime's optimiser off (engine 'simulated'), since only then every value exists.
+    At most MOST_SAMPLES samples are run, and fewer of large networks.
+    """
+    watched, total = names_in_both(network, quantized), 0
+    names = list(watched)
+    found = {name: Measured(quantized.extraction.plan.encodings[name] if name != there else None) for name, there in watched.items()}
+    before = Session(network, names)
+    after = Session(quantized.runnable, list(watched.values()), optimise=False)
+    size = samples_at_once(network.graph, names)
+    for piece in (piece for batch in batches for piece in split(batch, size)):
+        reals, there = before.run(piece), after.run(piece)
+        for name, real in reals.items():
+            if real.shape == there[watched[name]].shape:
+                found[name].compare(real, there[watched[name]])
+        total += len(next(iter(piece.values())))
+        if total >= MOST_SAMPLES or total / size * sum(v.size for v in reals.values()) >= MOST_NUMBERS:
+            break
+    return {name: value for name, value in found.items() if value.reals.samples}, total
+
+
+def names_in_both(network: ir.Model, quantized: Subject) -> dict[str, str]:
+    """Value of the float network -> name, in the quantized one, of its codes, or of itself where it has none."""
+    there = {v.name for node in quantized.normal.graph for v in node.outputs} | {v.name for v in quantized.normal.graph.inputs}
+    codes = quantized.extraction.code_names
+    return {name: codes.get(name, name) for name in float_values(network.graph) if codes.get(name, name) in there}

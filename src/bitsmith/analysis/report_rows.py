@@ -1,0 +1,151 @@
+"""Gathers everything that a report shows of a float network and the quantized one."""
+
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version as version_of
+
+import onnx_ir as ir
+
+from bitsmith.analysis.advice import advise
+from bitsmith.analysis.changed_answers import changed_answers
+from bitsmith.analysis.cost import float_bytes
+from bitsmith.analysis.describe_layers import describe_layers
+from bitsmith.analysis.describe_tensors import describe_tensors
+from bitsmith.analysis.energy import FLOAT32, INT8, SOURCE, energy
+from bitsmith.analysis.engines import Subject
+from bitsmith.analysis.evaluate import Evaluation
+from bitsmith.analysis.fingerprint import fingerprint
+from bitsmith.analysis.measure_values import ENGINE, measure_values
+from bitsmith.calibration.statistics import Statistics
+from bitsmith.graph import is_float
+from bitsmith.loading.data import Data
+from bitsmith.planning.plan import Plan
+from bitsmith.report.rows import Answers, Confusion, Figure, Layer, Report
+from bitsmith.version import VERSION
+
+LONGEST_TEXT = 400_000      # characters of a plan that the page takes in
+PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is known.
+
+    network     in float, in normal form
+    quantized   the other, as a file or in memory
+    data        to measure with; None: nothing is run
+    files       name of a file that was read -> its bytes
+    """
+
+    network: ir.Model
+    quantized: Subject
+    plan: Plan
+    statistics: Mapping[str, Statistics] = field(default_factory=dict)
+    before: Evaluation | None = None
+    after: Evaluation | None = None
+    data: Data | None = None
+    title: str = "network"
+    files: Mapping[str, int] = field(default_factory=dict)
+
+
+def gather_rows(given: Material) -> Report:
+    """Everything that one page shows. Raises DataError where the data do not fit."""
+    measured, samples = ({}, 0) if given.data is None else measure_values(given.network, given.quantized, iter(given.data))
+    tensors = tuple(describe_tensors(given.network.graph, given.plan, given.statistics, measured))
+    layers = tuple(describe_layers(given.network, given.plan, tensors))
+    found = Report(
+        given.title, tuple(figures(given, layers)), layers=layers, tensors=tensors, answers=answers(given),
+        samples=0 if given.after is None else given.after.samples, engine="" if given.after is None else given.after.engine,
+        measured=samples, made=dict(origins(given, samples)), texts=texts(given.plan),
+    )
+    return replace(found, advice=advise(found))
+
+
+def figures(given: Material, layers: tuple[Layer, ...]) -> Iterator[Figure]:
+    """The lines of the verdict."""
+    before, after = given.before, given.after
+    if before is not None and after is not None:
+        yield from accuracies(before, after)
+    small = sum(x.bytes for x in layers)
+    yield Figure("weights and constants", float_bytes(given.network.graph), small, "bytes", "codes packed tight, with their scales")
+    if len(given.files) == 2:
+        sizes = list(given.files.values())
+        yield Figure("file", sizes[0], sizes[1], "bytes")
+    macs = sum(x.macs or 0 for x in layers)
+    narrow = sum(x.macs or 0 for x in layers if computes_in_int8(x, given))
+    yield Figure("multiply-accumulates in float", macs, macs - narrow, "count", "of one sample")
+    yield Figure("energy of arithmetic", energy(macs, 0), energy(macs - narrow, narrow), "picojoule", SOURCE)
+    if narrow:
+        yield Figure("area of a multiplier and an adder", FLOAT32.area, INT8.area, "area", SOURCE)
+
+
+def accuracies(before: Evaluation, after: Evaluation) -> Iterator[Figure]:
+    for name, first, second in (("top-1 accuracy", before.top1, after.top1), ("top-5 accuracy", before.top5, after.top5)):
+        if first is not None and second is not None:
+            yield Figure(name, first, second, "share")
+    for metric, value in (after.metrics or {}).items():
+        yield Figure(metric, (before.metrics or {}).get(metric), value, "count")
+    if after.agreement is not None:
+        yield Figure("same answer", None, after.agreement, "share")
+    if after.snr_db is not None:
+        yield Figure("signal to noise of the outputs", None, after.snr_db, "decibels")
+
+
+def computes_in_int8(layer: Layer, given: Material) -> bool:
+    """True for products of codes of at most eight bits. Of wider ones nobody published a figure: they count as float."""
+    if not layer.macs or layer.state == "float":
+        return False
+    node = next(n for n in given.network.graph if (n.outputs[0].name or "") == layer.output)
+    operands = [v for v in node.inputs[:2] if v is not None and is_float(v)]
+    found = [given.plan.encodings.get(v.name or "") for v in operands]
+    return all(e is not None and e.format.bits <= 8 for e in found)
+
+
+def answers(given: Material) -> Answers:
+    """Confusion, and the samples whose answer changed."""
+    before, after = given.before, given.after
+    known = before is not None and after is not None and before.confusion is not None and after.confusion is not None
+    confusion = Confusion(*(tuple(map(tuple, e.confusion.tolist())) for e in (before, after))) if known else None  # type: ignore[union-attr]
+    if given.data is None:
+        return Answers(confusion)
+    engines = Subject(given.network).engine("onnxruntime"), given.quantized.engine("onnxruntime")
+    changed, differing, seen = changed_answers(given.data.labelled(), *engines)
+    return Answers(confusion, tuple(changed), differing, seen, tuple(given.data.classes))
+
+
+def origins(given: Material, samples: int) -> Iterator[tuple[str, str]]:
+    """What it takes to make everything again, and which engine each number is from."""
+    made, after = given.plan.made_with, given.after
+    yield "network", f"{given.title}, fingerprint {fingerprint(given.network)}"
+    for name, size in given.files.items():
+        yield f"file '{name}'", f"{size:,} bytes"
+    if "recipe" in made:
+        yield "recipe", f"{made['recipe'].get('name', '')} (below)"
+    if "target" in made:
+        yield "target", str(made["target"])
+    counted = [s.samples for s in given.statistics.values()]
+    yield "calibration", f"{max(counted):,} samples, {len(counted):,} values counted" if counted else "no statistics were given"
+    if given.data is not None:
+        yield "test data", "as many as it gives" if given.data.samples is None else f"{given.data.samples:,} samples"
+    if after is not None:
+        yield "accuracy", f"engine {after.engine}, {after.samples:,} samples"
+    if samples:
+        yield "signal to noise of layers", f"engine {ENGINE}, the first {samples:,} test samples, against the float network in onnxruntime"
+    if any(v.name in given.plan.encodings for v in given.network.graph.initializers.values()):
+        yield "accumulator bits", "worst case, proven from the weights of the integer program"
+    yield "energy and area", f"operation counts times published figures: {SOURCE}"
+    yield "versions", ", ".join([f"bitsmith {made.get('bitsmith', VERSION)}", f"Python {platform.python_version()}", *packages()])
+
+
+def packages() -> list[str]:
+    return [f"{name} {version_of(name)}" for name in PACKAGES]
+
+
+def texts(plan: Plan) -> dict[str, str]:
+    """The recipe, and the plan where it is not too long."""
+    recipe = plan.made_with.get("recipe")
+    found = {} if recipe is None else {"Recipe": json.dumps(recipe, indent=1)}
+    whole = plan.to_json()
+    return {**found, **({"Plan": whole} if len(whole) <= LONGEST_TEXT else {})}

@@ -1,0 +1,79 @@
+"""Puts rows and pictures into the page. All text is escaped, and the page's own policy forbids every request and foreign script."""
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from bitsmith.files import write_atomically
+from bitsmith.report import confusion, pictures, words
+from bitsmith.report.rows import Layer, Report, Tensor
+
+STATES = {"codes": "codes", "inside": "within the next", "float": "float", "other": "not numbers"}
+
+
+def write_page(report: Report, path: str | Path) -> None:
+    """Write one HTML file beside, then rename. Raises BitsmithError where the folder cannot be written."""
+    write_atomically(Path(path), draw_page(report).encode())
+
+
+def draw_page(report: Report) -> str:
+    """The page; the same rows give the same text."""
+    script = read("page.js")
+    columns = pictures.columns_of(t.bits for t in report.tensors)
+    return page_template().render(
+        report=report, columns=columns, style=Markup(read("page.css")), script=Markup(script), script_hash=hash_of(script),
+        matrices=confusion.matrices(report.answers), pairs=confusion.changed_pairs(report.answers),
+        worst=worst_layers(report.layers), sensitive=any(x.sensitivity is not None for x in report.layers),
+    )
+
+
+@cache
+def page_template() -> Template:
+    names = Environment(autoescape=True, loader=FunctionLoader(read), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    names.filters |= {
+        "share": words.share, "decibels": words.decibels, "number": words.number, "show": words.show, "base64": in_base64,
+        "change": words.change, "bytes": lambda v: words.show(v, "bytes"), "count": lambda v: words.show(v, "count"),
+    }
+    names.globals |= {
+        "heat_strip": pictures.heat_strip, "heat_axis": pictures.heat_axis, "draw_bits": pictures.draw_bits,
+        "draw_distribution": pictures.draw_distribution, "draw_channels": pictures.draw_channels,
+        "class_name": confusion.class_name, "STATES": STATES, "sortable": sortable, "in_text": in_text,
+    }
+    return names.get_template("page.html")
+
+
+def read(name: str) -> str:
+    """A file of the folder `templates`."""
+    return files("bitsmith.report").joinpath("templates", name).read_text("utf-8")
+
+
+def hash_of(script: str) -> str:
+    """By which the page's policy knows its own script."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def in_base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def sortable(value: float | None) -> str:
+    """A number for the page's script to sort by; what is unknown comes last."""
+    return "" if value is None else f"{value:.9g}"
+
+
+def in_text(tensor: Tensor) -> str:
+    """A tensor's format in words."""
+    if not tensor.format:
+        return "float"
+    return tensor.format + (f" × {tensor.blocks}" if tensor.blocks > 1 else "")
+
+
+def worst_layers(layers: tuple[Layer, ...]) -> float:
+    """The signal-to-noise ratio from which a layer's is drawn as full."""
+    known = [x.snr_db for x in layers if x.snr_db is not None and abs(x.snr_db) != float("inf")]
+    return max(known, default=0.0)

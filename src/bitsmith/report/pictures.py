@@ -1,0 +1,261 @@
+"""Pictures as inline SVG: heat strips of most significant bits, histograms, ranges of channels. Colours come from the page's classes."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from bitsmith.report.rows import Channels, Distribution, Significant, Tensor
+from bitsmith.report.words import number, share
+
+SHADES = (1e-4, 1e-3, 1e-2, 0.03, 0.07, 0.15, 0.25)     # shares from which a cell is one shade darker
+MOST_COLUMNS = 44
+RARE = 1e-4                 # share of a tensor's numbers that may be pooled in the leftmost column
+WIDTH, HEIGHT = 640, 200    # of a picture in the page's units, axes left out
+LEFT, RIGHT, TOP, BOTTOM = 8, 8, 10, 26
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The powers of two of a heat map: column i holds numbers of exponent first + i, the leftmost all smaller ones, too."""
+
+    first: int
+    last: int
+
+    @property
+    def count(self) -> int:
+        return self.last - self.first + 1
+
+
+def columns_of(rows: Iterable[Significant]) -> Columns:
+    """Enough for all numbers but the rarest small ones of each tensor."""
+    firsts, lasts = [], []
+    for row in rows:
+        if row.exponents:
+            firsts.append(first_common(row))
+            lasts.append(row.exponents[-1])
+    last = max(lasts, default=0)
+    return Columns(max(min(firsts, default=0), last - MOST_COLUMNS + 1), last)
+
+
+def first_common(row: Significant) -> int:
+    """The exponent below which only rare numbers lie."""
+    below, allowed = 0, RARE * sum(row.counts)
+    for exponent, count in zip(row.exponents, row.counts, strict=True):
+        below += count
+        if below > allowed:
+            return exponent
+    return row.exponents[-1]
+
+
+def reach(tensor: Tensor) -> tuple[float, float] | None:
+    """Powers of two between which the codes tell numbers apart: from half a step, below which all is 0, to the farther end."""
+    if tensor.step is None or tensor.low is None or tensor.high is None:
+        return None
+    return math.log2(tensor.step / 2), math.log2(max(abs(tensor.low), abs(tensor.high), tensor.step / 2))
+
+
+def cells(exponents: Sequence[int], counts: Sequence[int], columns: Columns) -> list[int]:
+    """Counts by column."""
+    found = [0] * columns.count
+    for exponent, count in zip(exponents, counts, strict=True):
+        found[max(0, min(columns.count - 1, exponent - columns.first))] += count
+    return found
+
+
+def shade(part: float) -> int:
+    """0 for nothing, 1 to 8."""
+    return 0 if part <= 0 else 1 + sum(part >= limit for limit in SHADES)
+
+
+def heat_strip(tensor: Tensor, columns: Columns) -> Markup:
+    """One row of the heat map: a cell for each power of two, grey where the codes cannot say it."""
+    total, kept = max(1, tensor.bits.total), kept_parts(tensor, columns)
+    region = None if kept is not None else reach(tensor)
+    paths: dict[str, list[str]] = {}
+    for place, count in enumerate(cells(tensor.bits.exponents, tensor.bits.counts, columns)):
+        if level := shade(count / total):
+            left = columns.first + place - 1.0
+            start, end = (left, left + 1) if region is None else region
+            for kind, a, b in pieces(left, left + 1 - kept[place] if kept else start, end):
+                paths.setdefault(f"{kind}{level}", []).append(f"M{short(a - columns.first + 1)} 0h{short(b - a)}v1h-{short(b - a)}z")
+    drawn = "".join(f'<path class="{name}" d="{"".join(d)}"/>' for name, d in sorted(paths.items()))
+    ends = "" if region is None else boundary(region, columns)
+    return Markup(f'<svg class="strip" viewBox="0 0 {columns.count} 1" preserveAspectRatio="none" role="img" '
+                  f'aria-label="{escape(say_bits(tensor))}">{drawn}{ends}</svg>')
+
+
+def pieces(left: float, start: float, end: float) -> list[tuple[str, float, float]]:
+    """A cell one wide, cut where the codes begin and end: i inside, o outside."""
+    a, b = min(max(start, left), left + 1), min(max(end, left), left + 1)
+    found = [("o", left, a), ("i", a, b), ("o", b, left + 1)] if b > a else [("o", left, left + 1)]
+    return [(kind, x, y) for kind, x, y in found if y - x > 0.005]
+
+
+def boundary(region: tuple[float, float], columns: Columns) -> str:
+    """A line under what the codes can say."""
+    a, b = (min(max(x - columns.first + 1, 0), columns.count) for x in region)
+    return f'<path class="can" d="M{short(a)} .92h{short(b - a)}v.08h-{short(b - a)}z"/>' if b > a else ""
+
+
+def short(value: float) -> str:
+    """Two decimals at most, as few characters as can be."""
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return "0" if text in ("", "-0") else text.replace("0.", ".", 1) if text.startswith("0.") else text
+
+
+def say_bits(tensor: Tensor) -> str:
+    """The strip in words."""
+    bits = tensor.bits
+    if not bits.exponents:
+        return "all zero"
+    common = bits.exponents[max(range(len(bits.counts)), key=bits.counts.__getitem__)]
+    text = f"most numbers near 2^{common - 1}, the largest below 2^{bits.exponents[-1]}"
+    if tensor.clipped is None:
+        return f"{text}; float"
+    return f"{text}; {share(tensor.underflow)} become 0, {share(tensor.clipped)} beyond range"
+
+
+def heat_axis(columns: Columns) -> Markup:
+    """Powers of two above the strips: the number whose bit a column is."""
+    every = 4 if columns.count > 20 else 2
+    marks = [e for e in range(columns.first, columns.last + 1) if (e - 1) % every == 0]
+    texts = "".join(f'<text x="{short(100 * (e - columns.first + 0.5) / columns.count)}%" y="14">2<tspan class="up" dy="-5">'
+                    f'{str(e - 1).replace("-", "−")}</tspan></text>' for e in marks)
+    return Markup(f'<svg class="axis" width="100%" height="18" aria-hidden="true">{texts}</svg>')
+
+
+def frame(title: str, body: str, height: float = HEIGHT) -> Markup:
+    """A picture with a name for those who cannot see it."""
+    return Markup(f'<svg class="chart" viewBox="0 0 {WIDTH + LEFT + RIGHT} {short(height + TOP + BOTTOM)}" role="img" '
+                  f'aria-label="{escape(title)}">{body}</svg>')
+
+
+def bars(heights: Sequence[float], base: float, tall: float, name: str, *, down: bool = False) -> str:
+    """Bars side by side as one path; heights 0..1."""
+    step, drawn = WIDTH / max(1, len(heights)), []
+    for place, height in enumerate(heights):
+        if height > 0:
+            h = max(1.0, height * tall)
+            x, w = short(LEFT + place * step + 0.06 * step), short(step * 0.88)
+            drawn.append(f"M{x} {short(base)}v{'' if down else '-'}{short(h)}h{w}v{'-' if down else ''}{short(h)}z")
+    return f'<path class="{name}" d="{"".join(drawn)}"/>' if drawn else ""
+
+
+def steps(heights: Sequence[float], base: float, tall: float, name: str) -> str:
+    """The outline of a histogram."""
+    width, at, drawn = WIDTH / max(1, len(heights)), 0.0, [f"M{LEFT} {short(base)}"]
+    for place, height in enumerate(heights):
+        if height != at:
+            drawn.append(f"V{short(base - height * tall)}")
+            at = height
+        drawn.append(f"H{short(LEFT + (place + 1) * width)}")
+    return f'<path class="{name}" d="{"".join(joined(drawn))}V{short(base)}"/>'
+
+
+def joined(drawn: list[str]) -> list[str]:
+    """Horizontal moves in a row made one."""
+    return [d for d, after in zip(drawn, [*drawn[1:], ""], strict=True) if not (d[0] == "H" and after[:1] == "H")]
+
+
+def outside(spans: Iterable[tuple[float, float]], height: float = HEIGHT) -> str:
+    """Grey over parts of a picture, each from and to a place 0..1."""
+    kept = [(max(0.0, a), min(1.0, b)) for a, b in spans]
+    return "".join(f'<rect class="cannot" x="{short(LEFT + a * WIDTH)}" y="{TOP}" width="{short((b - a) * WIDTH)}" '
+                   f'height="{short(height)}"/>' for a, b in kept if b - a > 0.001)
+
+
+def label(x: float, text: object, height: float = HEIGHT) -> str:
+    """Below the axis at a place 0..1; kept within the picture."""
+    anchor = "start" if x < 0.02 else "end" if x > 0.98 else "middle"
+    return f'<text x="{short(LEFT + x * WIDTH)}" y="{short(TOP + height + 18)}" text-anchor="{anchor}">{text}</text>'
+
+
+def draw_bits(tensor: Tensor) -> Markup:
+    """Most significant bits of one tensor: positive numbers upward, negative ones downward."""
+    columns = columns_of([tensor.bits])
+    up, down = (cells(tensor.bits.exponents, side, columns) for side in (tensor.bits.positive, tensor.bits.negative))
+    top, bottom = max(*up, 0), max(*down, 0)
+    above, below = (HEIGHT * part / max(top + bottom, 1) for part in (top, bottom))
+    body = bars([v / max(top, 1) for v in up], TOP + above, above, "bar")
+    body += bars([v / max(bottom, 1) for v in down], TOP + above, below, "bar", down=True)
+    body += outside(lost_spans(tensor, columns)) + f'<path class="line" d="M{LEFT} {short(TOP + above)}h{WIDTH}"/>' + bit_labels(columns)
+    return frame(f"Most significant bits of {tensor.name}: {say_bits(tensor)}", body)
+
+
+def lost_spans(tensor: Tensor, columns: Columns) -> list[tuple[float, float]]:
+    """What to grey: beside the codes' reach, or, with several scales, of each column the part that is lost."""
+    region, kept = reach(tensor), kept_parts(tensor, columns)
+    if kept is not None:
+        return [(i / columns.count, (i + 1 - part) / columns.count) for i, part in enumerate(kept)]
+    if region is None:
+        return []
+    start, end = ((x - columns.first + 1) / columns.count for x in region)
+    return [(-1e9, start), (end, 1e9)]
+
+
+def kept_parts(tensor: Tensor, columns: Columns) -> list[float] | None:
+    """By column, the share of numbers that several scales do not lose; None with one scale, where the reach says it."""
+    if tensor.lost is None:
+        return None
+    lost = cells(tensor.bits.exponents, tensor.lost, columns)
+    return [1 - a / b if b else 1.0 for a, b in zip(lost, cells(tensor.bits.exponents, tensor.bits.counts, columns), strict=True)]
+
+
+def bit_labels(columns: Columns) -> str:
+    every = max(1, -(-columns.count // 14))
+    power = '2<tspan class="up" dy="-5">{}</tspan>'
+    return "".join(label((e - columns.first + 0.5) / columns.count, power.format(str(e - 1).replace("-", "−")))
+                   for e in range(columns.first, columns.last + 1) if (e - 1) % every == 0)
+
+
+def draw_distribution(tensor: Tensor) -> Markup:
+    """Float numbers as bars, quantized ones as a line over them; square roots of shares, so that rare numbers are seen."""
+    found = tensor.distribution
+    if found is None:
+        return Markup("")
+    tall = math.sqrt(max(*found.reals, *(found.quantized or (0.0,)), 1e-30))
+    heights = [math.sqrt(v) / tall for v in found.reals]
+    body = bars(heights, TOP + HEIGHT, HEIGHT, "bar")
+    if found.quantized is not None:
+        body += steps([math.sqrt(v) / tall for v in found.quantized], TOP + HEIGHT, HEIGHT, "outline")
+    if tensor.low is not None and tensor.high is not None:
+        body += outside([(-1e9, place(found, tensor.low)), (place(found, tensor.high), 1e9)])
+    body += f'<path class="line" d="M{LEFT} {TOP + HEIGHT}h{WIDTH}"/>' + number_labels(found)
+    return frame(f"Distribution of {tensor.name} from {number(found.low)} to {number(found.high)}", body)
+
+
+def place(found: Distribution, value: float) -> float:
+    return (value - found.low) / (found.high - found.low)
+
+
+def number_labels(found: Distribution) -> str:
+    """At round numbers."""
+    span = found.high - found.low
+    step = 10.0 ** math.floor(math.log10(span / 4))
+    step *= next((m for m in (1, 2, 5) if span / (m * step) <= 8), 10)
+    marks = range(math.ceil(found.low / step - 1e-9), math.floor(found.high / step + 1e-9) + 1)
+    return "".join(label(place(found, i * step), number(i * step) if i else "0") for i in marks)
+
+
+def draw_channels(tensor: Tensor) -> Markup:
+    """The range of every channel as a bar from its smallest to its largest number."""
+    found = tensor.channels
+    if found is None or not found.low:
+        return Markup("")
+    low, high = min(*found.low, 0.0), max(*found.high, 0.0)
+    span, step = (high - low) or 1.0, WIDTH / len(found.low)
+    drawn = []
+    for i, (a, b) in enumerate(zip(found.low, found.high, strict=True)):
+        y, h = TOP + HEIGHT * (high - b) / span, max(1.0, HEIGHT * (b - a) / span)
+        drawn.append(f"M{short(LEFT + i * step + 0.1 * step)} {short(y)}h{short(step * 0.8)}v{short(h)}h-{short(step * 0.8)}z")
+    body = f'<path class="bar" d="{"".join(drawn)}"/><path class="line" d="M{LEFT} {short(TOP + HEIGHT * high / span)}h{WIDTH}"/>'
+    body += channel_labels(found)
+    return frame(f"Ranges of {len(found.low)} channels of {tensor.name}: from {number(low)} to {number(high)}", body)
+
+
+def channel_labels(found: Channels) -> str:
+    count = len(found.low)
+    every = max(1, -(-count // 8))
+    return "".join(label((i + 0.5) / count, i * found.each) for i in range(0, count, every))

@@ -1,0 +1,189 @@
+"""The rows that a report shows: plain data, gathered elsewhere. What nobody measured is None, and is shown as that."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["share", "bytes", "count", "decibels", "picojoule", "area", "seconds"]
+Role = Literal["activation", "weight", "bias", "constant"]
+State = Literal["codes", "inside", "float", "other"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the verdict: the float network's number and the quantized one's, in the unit that `kind` says."""
+
+    name: str
+    before: float | None
+    after: float | None
+    kind: Kind
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do next, or what is well, in plain words."""
+
+    mood: Literal["good", "look", "act"]
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One node.
+
+    state               'codes': its result is codes; 'inside': computed within another's codes; 'float': in float; 'other': no floats
+    weights, result     formats, '' where there are none
+    snr_db              of the result against the float network's
+    clipped, underflow  shares of the result's numbers beyond the codes, and of those not 0 that become 0
+    accumulator_bits    the width that holds every sum of products, proven
+    """
+
+    name: str
+    operator: str
+    output: str
+    state: State
+    reason: str
+    weights: str = ""
+    result: str = ""
+    low: float | None = None
+    high: float | None = None
+    snr_db: float | None = None
+    clipped: float | None = None
+    underflow: float | None = None
+    accumulator_bits: int | None = None
+    float_bytes: int = 0
+    bytes: int = 0
+    macs: int | None = None
+    sensitivity: float | None = None
+
+
+@dataclass(frozen=True)
+class Significant:
+    """How many numbers have their most significant bit at each power of two.
+
+    exponents   ascending, as np.frexp counts: 2^(exponent - 1) <= |number| < 2^exponent
+    positive, negative   counts, by sign
+    zeros       numbers without any bit
+    """
+
+    exponents: tuple[int, ...]
+    positive: tuple[int, ...]
+    negative: tuple[int, ...]
+    zeros: int
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        return tuple(a + b for a, b in zip(self.positive, self.negative, strict=True))
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts) + self.zeros
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """How numbers spread over `low` to `high`, cut into equal parts: shares of all, in float and, where there are any, quantized."""
+
+    low: float
+    high: float
+    reals: tuple[float, ...]
+    quantized: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Smallest and largest number of every channel, or of every `each` neighbouring ones."""
+
+    axis: int
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    each: int = 1
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One value of the network.
+
+    source        what was counted, in words
+    format        '' in float
+    low, high     ends of what its codes can say
+    step          the distance of two codes; of the finest block, where there are several
+    blocks        how many scales it has
+    lost          where there are several: how many numbers of each of the bits' exponents become 0 or are clipped
+    """
+
+    name: str
+    role: Role
+    source: str
+    bits: Significant
+    format: str = ""
+    reason: str = ""
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    blocks: int = 1
+    clipped: float | None = None
+    underflow: float | None = None
+    lost: tuple[int, ...] | None = None
+    snr_db: float | None = None
+    largest_error: float | None = None
+    distribution: Distribution | None = None
+    channels: Channels | None = None
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts [true class][answered class] of both networks."""
+
+    before: tuple[tuple[int, ...], ...]
+    after: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """One sample that the two networks answer differently; `png` where its input is an image."""
+
+    sample: int
+    label: int | None
+    before: int
+    after: int
+    png: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How the two networks answer.
+
+    classes  names, or () for numbers
+    seen     samples that were compared for `changed`, which holds the first of those that differ
+    """
+
+    confusion: Confusion | None = None
+    changed: tuple[Changed, ...] = ()
+    differing: int = 0
+    seen: int = 0
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that one page shows.
+
+    measured   samples over which layers were compared; 0 where none were
+    made       how it was made, in words
+    texts      title -> text too long for a table: the recipe, the plan
+    """
+
+    title: str
+    figures: tuple[Figure, ...] = ()
+    advice: tuple[Advice, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    tensors: tuple[Tensor, ...] = ()
+    answers: Answers = Answers()
+    samples: int = 0
+    engine: str = ""
+    measured: int = 0
+    made: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
