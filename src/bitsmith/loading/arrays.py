@@ -7,6 +7,7 @@ the whole file would not do: its pages count as the process's own.)
 import math
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,8 @@ from bitsmith.numerics.formats import Array
 
 LARGEST_SAMPLE = 2**31      # bytes
 DENSEST = 1100              # times; deflate cannot pack more tightly
-ILL = (OSError, ValueError, EOFError, SyntaxError, struct.error, zlib.error, zipfile.BadZipFile, LookupError, RuntimeError, MemoryError)
+ILL = (OSError, ValueError, EOFError, SyntaxError, LookupError, RuntimeError, MemoryError,
+       struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError)
 
 
 class Lazy(Protocol):

@@ -6,6 +6,7 @@ There onnx 1.23 ends the whole process, so such a value must be found while that
 import onnx
 
 from bitsmith.errors import LoadError
+from bitsmith.loading.propagation import may_follow_numbers
 from bitsmith.loading.wiring import all_graphs, all_nodes, say, subgraphs
 
 ASIDE = "bitsmith.aside"        # a domain that nobody's code knows
@@ -35,11 +36,13 @@ def forget(kind: onnx.TypeProto) -> None:
                 dim.ClearField("dim_value")
 
 
-def refuse_negative_sizes(model: onnx.ModelProto) -> None:
+def refuse_negative_sizes(model: onnx.ModelProto) -> bool:
     """Raises LoadError naming the node that makes a value of negative size and hands it, by whatever way, to a Slice.
 
     Slices come into sight stage by stage: those of one stage when all that can shrink before them has been seen. Leaves the model as it is.
+    Returns whether it could follow numbers; where it could not, negative sizes that are computed stay unseen, and must stay so.
     """
+    follow = True
     stages = dict[str, int]()
     count_stages(model.graph, stages, dict[str, int](), 0)
     for stage in range(max(stages.values(), default=-1) + 1):
@@ -49,7 +52,9 @@ def refuse_negative_sizes(model: onnx.ModelProto) -> None:
         for node in all_nodes(shown.graph):
             if node.op_type == "Slice" and stages[node.output[0]] >= stage:
                 node.domain = ASIDE
-        refuse_where_known(onnx.shape_inference.infer_shapes(shown, data_prop=True))
+        follow = follow and may_follow_numbers(shown)
+        refuse_where_known(onnx.shape_inference.infer_shapes(shown, data_prop=follow))
+    return follow
 
 
 def count_stages(graph: onnx.GraphProto, stages: dict[str, int], counts: dict[str, int], floor: int) -> int:

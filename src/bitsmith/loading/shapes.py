@@ -8,6 +8,7 @@ from onnx.helper import make_tensor_value_info
 
 from bitsmith.errors import LoadError
 from bitsmith.loading.negative_sizes import refuse_negative_sizes, refuse_where_known
+from bitsmith.loading.propagation import may_follow_numbers
 from bitsmith.loading.wiring import all_graphs
 
 
@@ -43,8 +44,8 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     for output in model.graph.output:
         if output.name not in stranger:
             output.type.tensor_type.ClearField("shape")
-    refuse_negative_sizes(model)
-    inferred = infer_strictly(model)
+    follow = refuse_negative_sizes(model) and may_follow_numbers(model)
+    inferred = infer_strictly(model, follow)
     refuse_where_known(inferred)
     for output, said in zip(inferred.graph.output, declared, strict=True):
         believe(output, said)
@@ -63,15 +64,15 @@ def believe(output: onnx.ValueInfoProto, said: onnx.ValueInfoProto) -> None:
             dim.CopyFrom(other)
 
 
-def infer_strictly(model: onnx.ModelProto) -> onnx.ModelProto:
+def infer_strictly(model: onnx.ModelProto, follow: bool) -> onnx.ModelProto:
     """Raises InferenceError for the first node whose inputs do not fit. Where onnx cannot look into the body of one of its own composed
-    operators (MeanVarianceNormalization), that operator's shape stays unknown instead."""
+    operators (MeanVarianceNormalization), that operator's shape stays unknown instead. `follow`: numbers, too, not only shapes."""
     try:
-        return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+        return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=follow)
     except onnx.shape_inference.InferenceError as error:
         kind = re.search(r"op_type:(\w+)", str(error))
         if kind and onnx.defs.has(kind[1]) and onnx.defs.get_schema(kind[1]).has_function:
-            return onnx.shape_inference.infer_shapes(model, data_prop=True)
+            return onnx.shape_inference.infer_shapes(model, data_prop=follow)
         raise
 
 
