@@ -112,8 +112,8 @@ def few(names: Sequence[str]) -> str:
 
 
 def worth_saying(name: str, reason: str, plan: "Plan") -> bool:
-    """True for what stays float and for scales that were widened."""
-    return "widened" in reason or (name not in plan.encodings and name not in plan.dynamic and not reason.startswith("needs no codes"))
+    """True for what stays float, for scales that were widened, and for weights that the file gives more room than they need."""
+    return "widened" in reason or "whole byte" in reason or (name not in plan.encodings and name not in plan.dynamic and not reason.startswith("needs no codes"))
 
 
 def show_verdict(result: "Quantized", original: Path | None, written: Sequence[Path]) -> Shown:
@@ -143,8 +143,8 @@ def decibels(ratio: float | None) -> str:
 
 
 def size_on_disk(paths: Iterable[Path]) -> int:
-    """Bytes of a network with its weights beside it, without the plan."""
-    return sum(path.stat().st_size for path in paths if path.suffix != ".json")
+    """Bytes of a network with its weights beside it, without plan and page."""
+    return sum(path.stat().st_size for path in paths if path.suffix not in (".json", ".html"))
 
 
 def times_smaller(before: int, after: int) -> str:

@@ -24,6 +24,7 @@ class Accepts:
     dynamic                activation ranges may be found at run time
     ends_in_float          operators whose integer kernel needs no encoding of its output
     tensor_scales          operators that run faster with one scale for a whole weight, where their result is codes
+    whole_bytes            weights of fewer than 8 bits are stored in bytes, but for those in blocks
     faster_in_float        nodes by name that this target runs faster in float, each with the reason
     """
 
@@ -36,6 +37,7 @@ class Accepts:
     dynamic: bool = True
     ends_in_float: frozenset[str] = frozenset()
     tensor_scales: frozenset[str] = frozenset()
+    whole_bytes: bool = False
     faster_in_float: Callable[[ir.Graph], Mapping[str, str]] = no_advice
 
     def choose(self, choice: str | int, role: str, owner: str) -> Format:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
+from bitsmith.errors import PlanError
 from bitsmith.graph import attribute, constant, input_at
 from bitsmith.numerics import Blocks, Encoding, Format, Integer
 from bitsmith.numerics.encoding import LARGEST_SCALE, SMALLEST_SCALE, spanning
@@ -17,6 +18,7 @@ from bitsmith.planning.recipe import Rule, parse_granularity
 
 BIAS = Integer(32)
 LARGEST_BIAS = 2.0**30          # half of int32: the other half is left to the products
+IN_BYTES = "each takes a whole byte in the file, since this target has no kernel for fewer bits"
 FINE_BIAS = 2.0**20             # codes that a bias gets where its channel has no weights that would set the scale
 
 
@@ -37,7 +39,9 @@ def plan_weights(placement: Placement, accepts: Accepts, encodings: dict[str, En
     for weight in dict.fromkeys(use.weight for use in uses):
         chosen = settle([use for use in uses if use.weight is weight], accepts)
         encodings[weight.name or ""] = encoding = encode_weight(chosen, accepts)
-        reasons[weight.name or ""] = f"{encoding.format.name}: min_max of the weights, per {chosen.asked.granularity}"
+        roomy = accepts.whole_bytes and encoding.format.bits < 8 and len(encoding.blocks.sizes) < 2
+        said = f"{encoding.format.name}: min_max of the weights, per {chosen.asked.granularity}"
+        reasons[weight.name or ""] = said + (f"; {IN_BYTES}" if roomy else "")
     biased = [(use, bias) for use in uses if use.node in placement.integer and (bias := bias_of(use.node)) is not None]
     for use, bias in biased:
         reasons[bias.name or ""] = "int32 at the scale input * weight" + make_room(use, bias, encodings)
@@ -129,7 +133,13 @@ def channel_scales(weight: Encoding, channels: int, repeat: int) -> Array:
 def encode_bias(use: Use, bias: ir.Value, encodings: Mapping[str, Encoding]) -> Encoding:
     """int32 at the scale input * weight, multiplied in float32 as onnxruntime does."""
     source, weight = source_of(use.node, encodings), encodings[use.weight.name or ""]
-    scales = np.float32(source.scale) * channel_scales(weight, numbers(bias).size, groups_of(use.node))
+    with np.errstate(over="ignore"):
+        scales = np.float32(source.scale) * channel_scales(weight, numbers(bias).size, groups_of(use.node))
+    if not np.isfinite(scales).all():
+        raise PlanError(
+            f"{use.node.op_type} '{use.node.name}': the scale of its input times that of '{use.weight.name}' is beyond float32; "
+            "look for outliers in the weights, or keep this layer in float by a rule."
+        )
     blocks = Blocks.channels(0) if scales.size > 1 else Blocks.whole()
     return Encoding(BIAS, scales if blocks.sizes else scales.reshape(()), np.zeros((), np.int32), blocks)
 

@@ -18,6 +18,7 @@ ONNXRUNTIME = OnnxTarget(
         weights=SIGNED,
         ends_in_float=PRODUCTS,
         tensor_scales=frozenset({"Gemm"}),
+        whole_bytes=True,
         faster_in_float=faster_in_float,
     ),
     moves_codes=True,
