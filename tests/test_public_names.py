@@ -12,6 +12,7 @@ PUBLIC = {
     "Inspection", "Integer", "Plan", "Preprocessing", "Quantized", "Recipe", "Rule", "Verification", "analyze_fixed_point", "calibrate",
     "compare_fraction_lengths", "compare_plans", "evaluate", "fixed_point", "inspect", "load", "load_plan", "load_recipe",
     "load_statistics", "make_plan", "open_data", "parse_format", "quantize", "recipes", "save_statistics", "verify", "write",
+    "write_report",
 }  # fmt: skip
 
 

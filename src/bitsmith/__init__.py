@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bitsmith.planning import recipes
     from bitsmith.planning.plan import Plan, compare_plans, load_plan
     from bitsmith.planning.recipe import Recipe, Rule, load_recipe
-    from bitsmith.workflow import Quantized, calibrate, evaluate, load, make_plan, quantize, verify, write
+    from bitsmith.workflow import Quantized, calibrate, evaluate, load, make_plan, quantize, verify, write, write_report
 
 # In the order in which a user meets them.
 __all__ = [
@@ -72,11 +72,12 @@ __all__ = [
     "save_statistics",
     "verify",
     "write",
+    "write_report",
 ]  # fmt: skip
 
 # Where each is made. They are imported when they are first used, so that `import bitsmith` stays quick.
 ROOMS = {
-    "workflow": ("load", "calibrate", "make_plan", "write", "evaluate", "verify", "quantize", "Quantized"),
+    "workflow": ("load", "calibrate", "make_plan", "write", "evaluate", "verify", "quantize", "write_report", "Quantized"),
     "analysis.inspect": ("inspect", "Inspection"),
     "analysis.evaluate": ("Evaluation",),
     "analysis.fixed_point": ("analyze_fixed_point", "compare_fraction_lengths", "FixedPointAnalysis"),

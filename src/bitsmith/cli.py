@@ -1,9 +1,8 @@
 """The command line: one command per public function, no logic. Heavy imports wait until a command runs."""
 
 import sys
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -18,6 +17,7 @@ from bitsmith.cli_options import (
     Images,
     LeastError,
     Limit,
+    MaybePage,
     MaybeSamples,
     Metrics,
     Network,
@@ -32,14 +32,10 @@ from bitsmith.cli_options import (
     ValueName,
     Written,
 )
+from bitsmith.cli_parts import open_samples, show
+from bitsmith.cli_report import reports
 from bitsmith.errors import BitsmithError, DataError
 from bitsmith.files import check_output
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-    from rich.console import RenderableType
-
-    from bitsmith.loading.data import Data
 
 INTERRUPTED = 130  # exit status; as every shell has it
 
@@ -114,27 +110,6 @@ def bitsmith(
     Your network: bitsmith quantize net.onnx --data calibration.npz
                            --test test.npz -o net.int8.onnx
     """
-
-
-def show(blocks: "Iterable[RenderableType]", data: Mapping[str, Any], as_json: bool) -> None:
-    """Tables for people, or one JSON object for programs."""
-    from bitsmith.terminal import print_blocks, print_json
-
-    if as_json:
-        print_json(data)
-    else:
-        print_blocks(blocks)
-
-
-def open_samples(path: Path, network: "ir.Model", images: list[str] | None, limit: int | None = None) -> "Data":
-    """The data a command was given."""
-    from bitsmith.loading.data import open_data
-    from bitsmith.loading.image_options import read_preprocessing
-
-    if path.is_dir() and not images:
-        raise DataError(f"'{path}' is a folder of images; say how they become numbers, for instance --image size=224 --image scale=1/255.")
-    data = open_data(path, network, preprocessing=read_preprocessing(images or []))
-    return data if limit is None else data.limit(limit)
 
 
 @app.command()
@@ -212,6 +187,7 @@ def quantize(
     target: TargetName = "onnxruntime",
     stats: Statistics = None,
     everything: Everything = False,
+    page: MaybePage = None,
     image: Images = None,
     as_json: AsJson = False,
 ) -> None:
@@ -229,6 +205,8 @@ def quantize(
     from bitsmith.terminal import progress_bar
 
     check_output(output, ".onnx", network)
+    if page is not None:
+        check_output(page, ".html")
     if data is not None and stats is not None:
         raise DataError("Give --data or --stats, not both: statistics are what data become.")
     loaded, asked = bs.load(network), bs.load_recipe(recipe)
@@ -243,7 +221,13 @@ def quantize(
         progress=progress_bar,
     )
     written = result.write(output)
+    if page is not None:
+        result.report(page, title=output.name)
+        written.append(page)
     show(display.show_quantized(result, written, network), display.quantized_data(result, written), as_json)
+
+
+app.add_typer(reports)
 
 
 @app.command()

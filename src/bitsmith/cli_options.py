@@ -30,6 +30,15 @@ Statistics = Annotated[Path | None, typer.Option(metavar="FILE", help="Statistic
 RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help="A recipe's name or a .toml file.")]
 TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help="Where it will run: onnxruntime, tensorrt or onnx.")]
 Everything = Annotated[bool, typer.Option("--everything", metavar="", help="Quantize also what the target runs faster in float.")]
+Page = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .html file to write.")]
+MaybePage = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Also write a page that shows everything: .html.", show_default=False)
+]
+MaybeTested = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="PATH", help="Samples to measure with: .npz, .npy, or a folder of images.", show_default=False),
+]
+QuantizedFile = Annotated[Path, typer.Argument(metavar="QUANTIZED", help="What became of it: an .onnx file.", show_default=False)]
 Against = Annotated[Path | None, typer.Option(metavar="NETWORK", help="One to compare with, usually the float one.", show_default=False)]
 EngineName = Annotated[str, typer.Option(metavar="NAME", help="onnxruntime, simulated or program.")]
 Metrics = Annotated[

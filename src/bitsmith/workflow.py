@@ -24,7 +24,7 @@ from bitsmith.loading.data import Data, open_data
 from bitsmith.lowering import lower
 from bitsmith.numerics.formats import Array
 from bitsmith.planning import make_plan as planning
-from bitsmith.planning.plan import Plan
+from bitsmith.planning.plan import Plan, load_plan
 from bitsmith.planning.recipe import Recipe, load_recipe
 from bitsmith.rewrites.simplify import simplify
 from bitsmith.targets import target_named
@@ -190,6 +190,8 @@ def calibrate_for(network: ir.Model, data: Any, recipe: Recipe, target: str, ste
     """Statistics of just the values that this recipe needs on this target; of none where it needs none."""
     values = planning.values_to_watch(network.graph, recipe, target_named(target).accepts)
     if not values:
+        if data is not None:
+            open_data(data, network)        # not needed, but what was given must be what it is taken for
         return Collection({}, fingerprint(network))
     if data is None:
         raise DataError(f"Recipe '{recipe.name}' needs the ranges of {len(values)} values; give calibration data or statistics.")
@@ -242,3 +244,42 @@ def verify(network: Any, data: Any, *, progress: Progress | None = None) -> Veri
     engines, values = subject.codes_engines()
     batches = inputs_of(data, subject.normal, progress)
     return compare_engines(({name: run(batch) for name, run in engines.items()} for batch in batches), values)
+
+
+def write_report(
+    source: str | Path, quantized: str | Path, path: str | Path, *, data: Any = None, statistics: Collection | None = None,
+    progress: Steps | None = None,
+) -> None:
+    """Write one self-contained HTML page about a quantized file beside the float network that it was made from.
+
+    source, quantized   .onnx files; the quantized one's plan is read where it lies beside it and fits, else what the file itself says
+    data                to measure with, read several times, best with labels; None: nothing is measured
+    statistics          of the calibration; None: ranges are those of the data
+
+    Raises LoadError, DataError and PlanError as the steps do, BitsmithError where the page cannot be written.
+    """
+    from bitsmith.report.page import write_page
+
+    network, subject, steps = load(Path(source)), Subject(Path(quantized)), progress or (lambda title: nullcontext())
+    tested = None if data is None else open_data(data, network)
+    before = after = None
+    if tested is not None:
+        with steps("float") as advance:
+            before = evaluate(network, tested, progress=advance)
+        with steps("quantized") as advance:
+            after = evaluate(Path(quantized), tested, against=network, progress=advance)
+    sizes = {Path(file).name: Path(file).stat().st_size for file in (source, quantized)}
+    material = Material(network, subject, plan_beside(Path(quantized), network, subject), statistics or {}, before, after, tested,
+                        Path(quantized).name, sizes)
+    with steps("comparing layers"):
+        write_page(gather_rows(material), path)
+
+
+def plan_beside(quantized: Path, network: ir.Model, subject: Subject) -> Plan:
+    """The plan that was written with a file, with its reasons; the plan that the file carries where there is none for this network."""
+    beside = quantized.with_suffix(".plan.json")
+    if beside.is_file():
+        plan = load_plan(beside)
+        if plan.made_with.get("network") == fingerprint(network):
+            return plan
+    return subject.extraction.plan

@@ -1,6 +1,8 @@
 """What to do next, in plain words, from the rows of a report: each rule is a function that has something to say, or not."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
+from math import isfinite
 
 from bitsmith.report.rows import Advice, Figure, Layer, Report, Tensor
 
@@ -50,23 +52,22 @@ def judge(report: Report) -> Advice:
 
 
 def name_worst_layer(report: Report) -> Advice | None:
-    """The layer where the signal drowns, which more bits or float would mend first."""
-    drop = drop_of(report)
-    known = [x for x in report.layers if x.snr_db is not None and x.state in ("codes", "inside")]
-    if drop is None or not known:
+    """The layer at which most of the signal drowns, which more bits or float would mend first."""
+    drop, fall = drop_of(report), steepest_fall(report.layers)
+    if drop is None or fall is None or (drop <= SMALL_DROP and fall[2] >= POOR_SNR):
         return None
-    worst = steepest(known)
-    if worst is None or (drop <= SMALL_DROP and (worst.snr_db or 0) >= POOR_SNR):
-        return None
-    return Advice("act" if drop > LARGE_DROP else "look", f"Most is lost at '{worst.name}'",
-                  f"Its result has {worst.snr_db:.1f} dB of signal to noise. Give it more bits, or leave it in float: in a recipe, "
-                  f"[[rules]] match = \"{worst.name}\", weights = \"float\", activations = \"float\".")
+    layer, before, after = fall
+    return Advice("act" if drop > LARGE_DROP else "look", f"Most is lost at '{layer.name}'",
+                  f"Signal to noise falls there from {before:.1f} to {after:.1f} dB. Give it more bits, or leave it in float: in a recipe, "
+                  f"[[rules]] match = \"{layer.name}\", weights = \"float\", activations = \"float\".")
 
 
-def steepest(layers: Sequence[Layer]) -> Layer | None:
-    """The layer behind which the signal-to-noise ratio is lowest."""
-    finite = [x for x in layers if x.snr_db is not None and abs(x.snr_db) != float("inf")]
-    return min(finite, key=lambda x: x.snr_db or 0.0, default=None)
+def steepest_fall(layers: Sequence[Layer]) -> tuple[Layer, float, float] | None:
+    """(layer, ratio before, ratio at it), in dB, where the lowest ratio so far falls furthest; None where fewer than two are known."""
+    known = [(x, x.snr_db) for x in layers if x.snr_db is not None and isfinite(x.snr_db)]
+    lowest = list(accumulate((ratio for _, ratio in known), min))
+    falls = [(before - ratio, layer, before, ratio) for before, (layer, ratio) in zip(lowest, known[1:], strict=False) if ratio < before]
+    return None if not falls else max(falls, key=lambda fall: fall[0])[1:]
 
 
 def name_clipping(report: Report) -> Advice | None:
@@ -81,8 +82,9 @@ def name_underflow(report: Report) -> Advice | None:
     found = worst_of([t for t in report.tensors if t.role != "bias"], lambda t: t.underflow)
     if found is None or (found.underflow or 0) < MUCH_LOST:
         return None
+    remedy = "a narrower range (estimator 'percentile:99.9') or 16 bits" if found.role == "activation" else "more bits"
     return Advice("look", f"'{found.name}' loses its small numbers", f"{100 * (found.underflow or 0):.1f} % of its numbers become 0: its "
-                  "range is wide beside most of them. Try a narrower range (estimator 'percentile:99.9') or 16 bits for it.")
+                  f"range is wide beside most of them. Where accuracy suffers, try {remedy}.")
 
 
 def worst_of(tensors: Sequence[Tensor], share: Callable[[Tensor], float | None]) -> Tensor | None:

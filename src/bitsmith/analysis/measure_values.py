@@ -49,7 +49,7 @@ class Measured:
         self.reals.observe(real)
         if real.size:
             difference = np.ravel(found).astype(np.float64) - np.ravel(real)
-            self.noise += float(difference @ difference)
+            self.noise += float(np.square(difference).sum())
             self.signal += float(np.square(real, dtype=np.float64).sum())
             self.largest = max(self.largest, float(np.abs(difference).max()))
 

@@ -7,6 +7,7 @@ from bitsmith.report.rows import Answers
 
 LARGEST_TABLE = 24          # classes
 MOST_PAIRS = 24
+WORTH_SAYING = 2            # samples more or fewer
 LEVELS = 8
 
 
@@ -86,6 +87,6 @@ def changed_pairs(answers: Answers) -> list[Pair]:
     pairs = [
         Pair(class_name(answers, i), class_name(answers, j), a, b)
         for i, rows in enumerate(zip(found.before, found.after, strict=True))
-        for j, (a, b) in enumerate(zip(*rows, strict=True)) if a != b
+        for j, (a, b) in enumerate(zip(*rows, strict=True)) if abs(a - b) >= WORTH_SAYING
     ]
     return sorted(pairs, key=lambda p: -abs(p.after - p.before))[:MOST_PAIRS]

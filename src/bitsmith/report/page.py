@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,7 @@ from bitsmith.files import write_atomically
 from bitsmith.report import confusion, pictures, words
 from bitsmith.report.rows import Layer, Report, Tensor
 
+PIECES = re.compile(r"[^._/:]*[._/:]|[^._/:]+$")
 STATES = {"codes": "codes", "inside": "within the next", "float": "float", "other": "not numbers"}
 
 
@@ -36,8 +38,8 @@ def draw_page(report: Report) -> str:
 def page_template() -> Template:
     names = Environment(autoescape=True, loader=FunctionLoader(read), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     names.filters |= {
-        "share": words.share, "decibels": words.decibels, "number": words.number, "show": words.show, "base64": in_base64,
-        "change": words.change, "bytes": lambda v: words.show(v, "bytes"), "count": lambda v: words.show(v, "count"),
+        "share": words.share, "decibels": words.decibels, "number": words.number, "show": words.show, "change": words.change,
+        "bytes": words.in_bytes, "count": words.count, "breakable": breakable, "base64": in_base64,
     }
     names.globals |= {
         "heat_strip": pictures.heat_strip, "heat_axis": pictures.heat_axis, "draw_bits": pictures.draw_bits,
@@ -59,6 +61,11 @@ def hash_of(script: str) -> str:
 
 def in_base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
+
+
+def breakable(name: str) -> Markup:
+    """A user's name, escaped, that may be broken behind its points, slashes and underscores."""
+    return Markup("<wbr>").join(Markup.escape(piece) for piece in PIECES.findall(name))
 
 
 def sortable(value: float | None) -> str:

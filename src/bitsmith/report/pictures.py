@@ -14,6 +14,7 @@ MOST_COLUMNS = 44
 RARE = 1e-4                 # share of a tensor's numbers that may be pooled in the leftmost column
 WIDTH, HEIGHT = 640, 200    # of a picture in the page's units, axes left out
 LEFT, RIGHT, TOP, BOTTOM = 8, 8, 10, 26
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def heat_strip(tensor: Tensor, columns: Columns) -> Markup:
             left = columns.first + place - 1.0
             start, end = (left, left + 1) if region is None else region
             for kind, a, b in pieces(left, left + 1 - kept[place] if kept else start, end):
-                paths.setdefault(f"{kind}{level}", []).append(f"M{short(a - columns.first + 1)} 0h{short(b - a)}v1h-{short(b - a)}z")
+                paths.setdefault(f"{kind}{level}", []).append(f"M{short(a - columns.first + 1)} .5h{short(b - a)}")
     drawn = "".join(f'<path class="{name}" d="{"".join(d)}"/>' for name, d in sorted(paths.items()))
     ends = "" if region is None else boundary(region, columns)
     return Markup(f'<svg class="strip" viewBox="0 0 {columns.count} 1" preserveAspectRatio="none" role="img" '
@@ -96,7 +97,7 @@ def pieces(left: float, start: float, end: float) -> list[tuple[str, float, floa
 def boundary(region: tuple[float, float], columns: Columns) -> str:
     """A line under what the codes can say."""
     a, b = (min(max(x - columns.first + 1, 0), columns.count) for x in region)
-    return f'<path class="can" d="M{short(a)} .92h{short(b - a)}v.08h-{short(b - a)}z"/>' if b > a else ""
+    return f'<path class="can" d="M{short(a)} .96h{short(b - a)}"/>' if b > a else ""
 
 
 def short(value: float) -> str:
@@ -117,71 +118,82 @@ def say_bits(tensor: Tensor) -> str:
     return f"{text}; {share(tensor.underflow)} become 0, {share(tensor.clipped)} beyond range"
 
 
+def power(exponent: int) -> str:
+    """2⁻¹² as a number is written whose leading bit it is."""
+    return "2" + str(exponent).translate(RAISED)
+
+
 def heat_axis(columns: Columns) -> Markup:
     """Powers of two above the strips: the number whose bit a column is."""
     every = 4 if columns.count > 20 else 2
     marks = [e for e in range(columns.first, columns.last + 1) if (e - 1) % every == 0]
-    texts = "".join(f'<text x="{short(100 * (e - columns.first + 0.5) / columns.count)}%" y="14">2<tspan class="up" dy="-5">'
-                    f'{str(e - 1).replace("-", "−")}</tspan></text>' for e in marks)
-    return Markup(f'<svg class="axis" width="100%" height="18" aria-hidden="true">{texts}</svg>')
+    texts = []
+    for exponent in marks:
+        kind, x = "" if (exponent - 1) % (2 * every) == 0 else " class=fine", short(100 * (exponent - columns.first + 0.5) / columns.count)
+        texts.append(f'<text{kind} x="{x}%" y="14">{power(exponent - 1)}</text>')
+    return Markup(f'<svg class="axis" width="100%" height="18" aria-hidden="true">{"".join(texts)}</svg>')
 
 
-def frame(title: str, body: str, height: float = HEIGHT) -> Markup:
+def frame(title: str, body: str) -> Markup:
     """A picture with a name for those who cannot see it."""
-    return Markup(f'<svg class="chart" viewBox="0 0 {WIDTH + LEFT + RIGHT} {short(height + TOP + BOTTOM)}" role="img" '
+    return Markup(f'<svg class="chart" viewBox="0 0 {WIDTH + LEFT + RIGHT} {HEIGHT + TOP + BOTTOM}" role="img" '
                   f'aria-label="{escape(title)}">{body}</svg>')
 
 
-def bars(heights: Sequence[float], base: float, tall: float, name: str, *, down: bool = False) -> str:
-    """Bars side by side as one path; heights 0..1."""
-    step, drawn = WIDTH / max(1, len(heights)), []
-    for place, height in enumerate(heights):
-        if height > 0:
-            h = max(1.0, height * tall)
-            x, w = short(LEFT + place * step + 0.06 * step), short(step * 0.88)
-            drawn.append(f"M{x} {short(base)}v{'' if down else '-'}{short(h)}h{w}v{'-' if down else ''}{short(h)}z")
-    return f'<path class="{name}" d="{"".join(drawn)}"/>' if drawn else ""
+def stretched(columns: int, body: str) -> str:
+    """Drawn in a column for each unit to the right and HEIGHT units downward: short numbers, since a page may hold a thousand pictures."""
+    return (f'<svg x="{LEFT}" y="{TOP}" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {columns} {HEIGHT}" preserveAspectRatio="none" '
+            f'aria-hidden="true">{body}</svg>')
 
 
-def steps(heights: Sequence[float], base: float, tall: float, name: str) -> str:
-    """The outline of a histogram."""
-    width, at, drawn = WIDTH / max(1, len(heights)), 0.0, [f"M{LEFT} {short(base)}"]
-    for place, height in enumerate(heights):
-        if height != at:
-            drawn.append(f"V{short(base - height * tall)}")
-            at = height
-        drawn.append(f"H{short(LEFT + (place + 1) * width)}")
-    return f'<path class="{name}" d="{"".join(joined(drawn))}V{short(base)}"/>'
+def bars(heights: Sequence[float], base: int) -> str:
+    """Bars beside each other, upward from a line or, where negative, downward; heights in units."""
+    drawn = (f"M{i}.5 {base}v{-tall(height)}" for i, height in enumerate(heights) if height)
+    return f'<path class="bars" d="{"".join(drawn)}"/>'
 
 
-def joined(drawn: list[str]) -> list[str]:
-    """Horizontal moves in a row made one."""
-    return [d for d, after in zip(drawn, [*drawn[1:], ""], strict=True) if not (d[0] == "H" and after[:1] == "H")]
+def tall(height: float) -> int:
+    """Whole units; at least one for what is not nothing."""
+    return round(height) or (1 if height > 0 else -1)
 
 
-def outside(spans: Iterable[tuple[float, float]], height: float = HEIGHT) -> str:
+def steps(shares: Sequence[float], highest: float, name: str) -> str:
+    """A histogram's outline; heights are square roots of shares."""
+    at, drawn = HEIGHT, [f"M0 {HEIGHT}"]
+    for share_of_all in [*shares, 0.0]:
+        y = HEIGHT - max(1, round(HEIGHT * math.sqrt(share_of_all / highest))) if share_of_all else HEIGHT
+        drawn.append((f"v{y - at}" if y != at else "") + "h1")
+        at = y
+    return f'<path class="{name}" d="{"".join(drawn).removesuffix("h1")}"/>'
+
+
+def outside(spans: Iterable[tuple[float, float]]) -> str:
     """Grey over parts of a picture, each from and to a place 0..1."""
     kept = [(max(0.0, a), min(1.0, b)) for a, b in spans]
-    return "".join(f'<rect class="cannot" x="{short(LEFT + a * WIDTH)}" y="{TOP}" width="{short((b - a) * WIDTH)}" '
-                   f'height="{short(height)}"/>' for a, b in kept if b - a > 0.001)
+    sized = ((round(LEFT + a * WIDTH), max(1, round((b - a) * WIDTH))) for a, b in kept if b - a > 0.001)
+    drawn = (f"M{x} {TOP}h{width}v{HEIGHT}h-{width}z" for x, width in sized)
+    return f'<path class="cannot" d="{"".join(drawn)}"/>'
 
 
-def label(x: float, text: object, height: float = HEIGHT) -> str:
+def label(x: float, text: object) -> str:
     """Below the axis at a place 0..1; kept within the picture."""
-    anchor = "start" if x < 0.02 else "end" if x > 0.98 else "middle"
-    return f'<text x="{short(LEFT + x * WIDTH)}" y="{short(TOP + height + 18)}" text-anchor="{anchor}">{text}</text>'
+    anchor = " class=first" if x < 0.02 else " class=last" if x > 0.98 else ""
+    return f'<text x="{LEFT + x * WIDTH:.0f}" y="{TOP + HEIGHT + 18}"{anchor}>{text}</text>'
 
 
 def draw_bits(tensor: Tensor) -> Markup:
     """Most significant bits of one tensor: positive numbers upward, negative ones downward."""
     columns = columns_of([tensor.bits])
     up, down = (cells(tensor.bits.exponents, side, columns) for side in (tensor.bits.positive, tensor.bits.negative))
-    top, bottom = max(*up, 0), max(*down, 0)
-    above, below = (HEIGHT * part / max(top + bottom, 1) for part in (top, bottom))
-    body = bars([v / max(top, 1) for v in up], TOP + above, above, "bar")
-    body += bars([v / max(bottom, 1) for v in down], TOP + above, below, "bar", down=True)
-    body += outside(lost_spans(tensor, columns)) + f'<path class="line" d="M{LEFT} {short(TOP + above)}h{WIDTH}"/>' + bit_labels(columns)
+    unit = HEIGHT / max(max(up) + max(down), 1)
+    base = round(max(up) * unit)
+    drawn = bars([v * unit for v in up], base) + bars([-v * unit for v in down], base)
+    body = stretched(columns.count, drawn) + outside(lost_spans(tensor, columns)) + line(base) + bit_labels(columns)
     return frame(f"Most significant bits of {tensor.name}: {say_bits(tensor)}", body)
+
+
+def line(y: float) -> str:
+    return f'<path class="line" d="M{LEFT} {short(TOP + y)}h{WIDTH}"/>'
 
 
 def lost_spans(tensor: Tensor, columns: Columns) -> list[tuple[float, float]]:
@@ -205,24 +217,22 @@ def kept_parts(tensor: Tensor, columns: Columns) -> list[float] | None:
 
 def bit_labels(columns: Columns) -> str:
     every = max(1, -(-columns.count // 14))
-    power = '2<tspan class="up" dy="-5">{}</tspan>'
-    return "".join(label((e - columns.first + 0.5) / columns.count, power.format(str(e - 1).replace("-", "−")))
+    return "".join(label((e - columns.first + 0.5) / columns.count, power(e - 1))
                    for e in range(columns.first, columns.last + 1) if (e - 1) % every == 0)
 
 
 def draw_distribution(tensor: Tensor) -> Markup:
-    """Float numbers as bars, quantized ones as a line over them; square roots of shares, so that rare numbers are seen."""
+    """Float numbers as an area, quantized ones as a line over it; square roots of shares, so that rare numbers are seen."""
     found = tensor.distribution
     if found is None:
         return Markup("")
-    tall = math.sqrt(max(*found.reals, *(found.quantized or (0.0,)), 1e-30))
-    heights = [math.sqrt(v) / tall for v in found.reals]
-    body = bars(heights, TOP + HEIGHT, HEIGHT, "bar")
+    highest = max(*found.reals, *(found.quantized or (0.0,)), 1e-30)
+    drawn = steps(found.reals, highest, "bar")
     if found.quantized is not None:
-        body += steps([math.sqrt(v) / tall for v in found.quantized], TOP + HEIGHT, HEIGHT, "outline")
+        drawn += steps(found.quantized, highest, "outline")
+    body = stretched(len(found.reals), drawn) + line(HEIGHT) + number_labels(found)
     if tensor.low is not None and tensor.high is not None:
         body += outside([(-1e9, place(found, tensor.low)), (place(found, tensor.high), 1e9)])
-    body += f'<path class="line" d="M{LEFT} {TOP + HEIGHT}h{WIDTH}"/>' + number_labels(found)
     return frame(f"Distribution of {tensor.name} from {number(found.low)} to {number(found.high)}", body)
 
 
@@ -245,13 +255,10 @@ def draw_channels(tensor: Tensor) -> Markup:
     if found is None or not found.low:
         return Markup("")
     low, high = min(*found.low, 0.0), max(*found.high, 0.0)
-    span, step = (high - low) or 1.0, WIDTH / len(found.low)
-    drawn = []
-    for i, (a, b) in enumerate(zip(found.low, found.high, strict=True)):
-        y, h = TOP + HEIGHT * (high - b) / span, max(1.0, HEIGHT * (b - a) / span)
-        drawn.append(f"M{short(LEFT + i * step + 0.1 * step)} {short(y)}h{short(step * 0.8)}v{short(h)}h-{short(step * 0.8)}z")
-    body = f'<path class="bar" d="{"".join(drawn)}"/><path class="line" d="M{LEFT} {short(TOP + HEIGHT * high / span)}h{WIDTH}"/>'
-    body += channel_labels(found)
+    unit = HEIGHT / ((high - low) or 1.0)
+    drawn = "".join(f"M{i}.5 {round((high - b) * unit)}v{tall((b - a) * unit)}"
+                    for i, (a, b) in enumerate(zip(found.low, found.high, strict=True)))
+    body = stretched(len(found.low), f'<path class="bars" d="{drawn}"/>') + line(high * unit) + channel_labels(found)
     return frame(f"Ranges of {len(found.low)} channels of {tensor.name}: from {number(low)} to {number(high)}", body)
 
 

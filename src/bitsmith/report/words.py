@@ -52,14 +52,22 @@ def scaled(value: float, units: tuple[str, ...]) -> str:
     return f"{digits} {units[place]}".strip()
 
 
+def in_bytes(value: float) -> str:
+    return scaled(value, BYTES)
+
+
+def count(value: float) -> str:
+    return scaled(value, COUNTS)
+
+
 def area(value: float) -> str:
     return f"{value:,.0f} µm²"
 
 
 SHOWN: Mapping[Kind, Callable[[float], str]] = {
     "share": share,
-    "bytes": lambda v: scaled(v, BYTES),
-    "count": lambda v: scaled(v, COUNTS),
+    "bytes": in_bytes,
+    "count": count,
     "decibels": decibels,
     "picojoule": lambda v: scaled(v, ENERGIES),
     "area": area,

@@ -1,0 +1,34 @@
+"""What several commands do alike: open the samples they were given, show what they found."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bitsmith.errors import DataError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from rich.console import RenderableType
+
+    from bitsmith.loading.data import Data
+
+
+def show(blocks: "Iterable[RenderableType]", data: Mapping[str, Any], as_json: bool) -> None:
+    """Tables for people, or one JSON object for programs."""
+    from bitsmith.terminal import print_blocks, print_json
+
+    if as_json:
+        print_json(data)
+    else:
+        print_blocks(blocks)
+
+
+def open_samples(path: Path, network: "ir.Model", images: list[str] | None, limit: int | None = None) -> "Data":
+    """The data a command was given."""
+    from bitsmith.loading.data import open_data
+    from bitsmith.loading.image_options import read_preprocessing
+
+    if path.is_dir() and not images:
+        raise DataError(f"'{path}' is a folder of images; say how they become numbers, for instance --image size=224 --image scale=1/255.")
+    data = open_data(path, network, preprocessing=read_preprocessing(images or []))
+    return data if limit is None else data.limit(limit)

@@ -1,0 +1,42 @@
+"""The command that writes a page about a quantized file."""
+
+import typer
+
+from bitsmith.cli_options import AsJson, Images, Limit, MaybeTested, Network, Page, QuantizedFile, Statistics
+from bitsmith.cli_parts import open_samples, show
+from bitsmith.files import check_output
+
+reports = typer.Typer()
+
+
+@reports.command()
+def report(
+    network: Network,
+    quantized: QuantizedFile,
+    output: Page,
+    data: MaybeTested = None,
+    stats: Statistics = None,
+    image: Images = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """One HTML page about a quantized file: verdict, layers, ranges, changed answers, what to do next.
+
+    \b
+    Example:
+      bitsmith report net.onnx net.int8.onnx --data test.npz -o net.html
+    """
+    from bitsmith import display, workflow
+    from bitsmith.calibration.statistics_file import load_statistics
+    from bitsmith.terminal import progress_bar
+
+    check_output(output, ".html")
+    workflow.write_report(
+        network,
+        quantized,
+        output,
+        data=None if data is None else open_samples(data, workflow.load(network), image, limit),
+        statistics=None if stats is None else load_statistics(stats),
+        progress=progress_bar,
+    )
+    show([display.wrote([output])], {"files": [str(output)]}, as_json)

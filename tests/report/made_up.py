@@ -1,0 +1,51 @@
+"""Rows of networks that do not exist, as large and as hostile as one likes."""
+
+import numpy as np
+
+from bitsmith.report.rows import (
+    Advice,
+    Answers,
+    Changed,
+    Channels,
+    Confusion,
+    Distribution,
+    Figure,
+    Layer,
+    Report,
+    Significant,
+    Tensor,
+)
+
+HOSTILE = "<script>alert(1)</script>\"'&{{ 7 * 7 }}</template></style>"
+
+
+def made_up(layers: int = 3, name: str = "layer", classes: int = 3) -> Report:
+    """Seeded rows: an activation, a weight and a bias to each layer."""
+    random = np.random.default_rng(0)
+    names = [f"{name}.{i}" for i in range(layers)]
+    return Report(
+        name, (Figure("top-1 accuracy", 0.9, 0.8, "share"), Figure("weights and constants", 4e6, 1e6, "bytes", name)),
+        (Advice("act", name, name),),
+        tuple(Layer(n, "Conv", n, "float" if i % 7 == 1 else "codes", f"{name} because", "int8 × 64", "uint8", 0.0, 6.0, 30.0 - i % 20,
+                    1e-5 * i, 0.1, 21, 4000, 1000, 10**6) for i, n in enumerate(names)),
+        tuple(tensor(f"{n}.{role}", role, random) for n in names for role in ("activation", "weight", "bias")),
+        Answers(confusion(classes), (Changed(4, 1, 1, 2), Changed(9, None, 0, 2)), 2, 100, tuple(f"{name} {i}" for i in range(classes))),
+        100, "onnxruntime", 64, {"recipe": name}, {"Plan": name},
+    )
+
+
+def tensor(name: str, role: str, random: np.random.Generator) -> Tensor:
+    exponents = tuple(range(-20, 4))
+    positive, negative = (tuple(random.integers(0, 10**6, len(exponents)).tolist()) for _ in range(2))
+    shares = random.random((2, 96)) / 96
+    ranges = None if role != "weight" else Channels(0, tuple((-random.random(128)).tolist()), tuple(random.random(128).tolist()), 4)
+    several = role != "activation"
+    return Tensor(name, role, "calibration data", Significant(exponents, positive, negative, 17), "uint8", f"because {name}",  # type: ignore[arg-type]
+                  0.0, 6.0, 6 / 255, 64 if several else 1, 1e-6, 0.25, tuple(v // 2 for v in positive) if several else None, 31.5, 0.0125,
+                  Distribution(-0.01, 6.0, tuple(shares[0].tolist()), tuple(shares[1].tolist())), ranges)
+
+
+def confusion(classes: int) -> Confusion:
+    before = tuple(tuple(40 if i == j else (i + j) % 3 for j in range(classes)) for i in range(classes))
+    after = tuple(tuple(35 if i == j else (i + 2 * j) % 4 for j in range(classes)) for i in range(classes))
+    return Confusion(before, after)
