@@ -14,6 +14,7 @@ from bitsmith.numerics import Encoding
 from bitsmith.numerics.formats import Array
 from bitsmith.running.feeds import split
 from bitsmith.running.session import Session
+from bitsmith.targets.onnx.extract import extract_quantization
 
 MOST_SAMPLES = 256
 MOST_NUMBERS = 2**27        # compared in all: a second or two
@@ -66,9 +67,10 @@ def measure_values(network: ir.Model, quantized: Subject, batches: Iterable[Mapp
     The quantized network runs with onnxruntime's optimiser off (engine 'simulated'), since only then every value exists.
     At most MOST_SAMPLES samples are run, and fewer of large networks.
     """
-    watched, total = names_in_both(network, quantized), 0
+    carried, total = extract_quantization(quantized.normal), 0
+    watched = names_in_both(network, quantized.normal, carried.code_names)
     names = list(watched)
-    found = {name: Measured(quantized.extraction.plan.encodings[name] if name != there else None) for name, there in watched.items()}
+    found = {name: Measured(carried.plan.encodings[name] if name in carried.code_names else None) for name in names}
     before = Session(network, names)
     after = Session(quantized.runnable, list(watched.values()), optimise=False)
     size = samples_at_once(network.graph, names)
@@ -83,8 +85,7 @@ def measure_values(network: ir.Model, quantized: Subject, batches: Iterable[Mapp
     return {name: value for name, value in found.items() if value.reals.samples}, total
 
 
-def names_in_both(network: ir.Model, quantized: Subject) -> dict[str, str]:
+def names_in_both(network: ir.Model, quantized: ir.Model, codes: Mapping[str, str]) -> dict[str, str]:
     """Value of the float network -> name, in the quantized one, of its codes, or of itself where it has none."""
-    there = {v.name for node in quantized.normal.graph for v in node.outputs} | {v.name for v in quantized.normal.graph.inputs}
-    codes = quantized.extraction.code_names
+    there = {v.name for node in quantized.graph for v in node.outputs} | {v.name for v in quantized.graph.inputs}
     return {name: codes.get(name, name) for name in float_values(network.graph) if codes.get(name, name) in there}
