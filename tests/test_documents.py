@@ -48,7 +48,7 @@ def test_recipe_of_the_readme_is_one() -> None:
     assert from_mapping(tomllib.loads(recipe), "readme").ends == 8
 
 
-@pytest.mark.parametrize("page", sorted(README.parent.glob("docs/*.md")) + [README], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*sorted(README.parent.glob("docs/*.md")), README], ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target

@@ -71,7 +71,8 @@ def collect(name: str, kind: str, numbers: Array, counts: Array | None, zeros: i
     exponents = np.frexp(numbers)[1]
     first = int(exponents.min(initial=FAR))
     length = max(0, int(exponents.max(initial=-FAR)) - first + 1)
-    signs = [np.bincount(exponents[s] - first, None if counts is None else counts[s], length).astype(int) for s in (numbers < 0, numbers > 0)]
+    sides = (numbers < 0, numbers > 0)
+    signs = [np.bincount(exponents[s] - first, None if counts is None else counts[s], length).astype(int) for s in sides]
     there = np.flatnonzero(signs[0] + signs[1])
     negative, positive = (tuple(totals[there].tolist()) for totals in signs)
     return SignificantBits(name, kind, tuple((there + first).tolist()), negative, positive, zeros)
