@@ -128,6 +128,18 @@ def test_words_wider_than_published_count_as_float() -> None:
     assert macs.after == macs.before
 
 
+def test_products_of_codes_are_no_float() -> None:
+    for recipe in ("int8", "dynamic_int8"):
+        found = rows_of(quantized(networks.attention(), bs.load_recipe(recipe), labelled=False))
+        product = next(x for x in found.layers if x.name == "/q_matmul")
+        assert product.state == "codes"
+        assert "real numbers" in product.reason
+        energy = next(f for f in found.figures if f.name == "energy of arithmetic")
+        assert energy.after is not None
+        assert energy.before is not None
+        assert energy.after < energy.before / 2
+
+
 def test_confusion_is_that_of_the_evaluations(result: bs.Quantized, rows: Report) -> None:
     assert rows.answers.confusion is not None
     assert result.evaluation is not None

@@ -8,6 +8,7 @@ from bitsmith.report.rows import Advice, Figure, Layer, Report, Tensor
 
 LARGE_DROP = 0.01           # of accuracy: a point
 SMALL_DROP = 0.002
+LEAST = 0.00005             # what would be shown as 0.00 points
 MUCH_CLIPPED = 0.001
 MUCH_LOST = 0.25
 POOR_SNR = 15.0             # decibels
@@ -39,16 +40,17 @@ def judge(report: Report) -> Advice:
     if drop is None:
         return Advice("look", "Nobody measured it yet", "Give test data (--test, or --data of 'bitsmith report'), best with labels: "
                       "then this page says what quantization costs in accuracy, layer by layer.")
-    points = f"{100 * abs(drop):.2f} points of accuracy"
-    if figure(report, "top-1 accuracy") is None:
-        points = f"{100 * drop:.2f} % of all answers"
+    labelled = figure(report, "top-1 accuracy") is not None
+    what, verb = ("Accuracy", "holds") if labelled else ("The answer", "stays")
+    points = f"{100 * abs(drop):.2f} points of accuracy" if labelled else f"{100 * drop:.2f} % of all answers"
+    change = f"The quantized network {'gains' if drop < 0 else 'loses' if labelled else 'changes'} {points}."
+    if abs(drop) < LEAST:
+        change = "The quantized network answers as well as the float one."
     if drop <= SMALL_DROP:
-        verb = "gains" if drop < -0.00005 else "loses"
-        said = f"{verb} {points}" if abs(drop) > 0.00005 else "answers as well as the float one"
-        return Advice("good", "Accuracy holds", f"The quantized network {said}. It can be used as it is.")
+        return Advice("good", f"{what} {verb}", f"{change} It can be used as it is.")
     if drop <= LARGE_DROP:
-        return Advice("look", "Accuracy nearly holds", f"The quantized network loses {points}. What stands below may win some back.")
-    return Advice("act", "Accuracy falls", f"The quantized network loses {points}. Begin with the layers named below.")
+        return Advice("look", f"{what} nearly {verb}", f"{change} What stands below may win some back.")
+    return Advice("act", "Accuracy falls" if labelled else "Many answers change", f"{change} Begin with the layers named below.")
 
 
 def name_worst_layer(report: Report) -> Advice | None:

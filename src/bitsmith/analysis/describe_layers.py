@@ -10,13 +10,14 @@ from bitsmith.graph import constant, input_at, is_float, sole_consumer
 from bitsmith.integer.arithmetic import MultiplyRescaled
 from bitsmith.integer.bounds import Bounds
 from bitsmith.integer.products import Convolve, MatrixMultiply
-from bitsmith.integer.program import Program
+from bitsmith.integer.program import Program, made
 from bitsmith.lowering import lower
 from bitsmith.numerics import Encoding
 from bitsmith.planning.plan import Plan
 from bitsmith.report.rows import Layer, State, Tensor
 
 Lost = Mapping[str, Tensor]
+DYNAMIC_BITS = 8        # ranges found at run time are for codes of eight bits
 
 
 def lower_if_possible(network: ir.Model, plan: Plan) -> Program | None:
@@ -87,8 +88,28 @@ def state_of(node: ir.Node, plan: Plan, program: Program | None) -> tuple[State,
         return "float", plan.reasons.get(node.name or "") or said
     if output.name in plan.encodings:
         return "codes", reason
+    if reads_codes(node, plan) and (program is None or makes(program, output.name or "")):
+        return "codes", reason or "reads codes; its result is real numbers"
     absorbed = program is not None or reason.startswith("needs no codes")
     return ("inside", reason or "computed within the next codes") if absorbed else ("float", reason or "the plan gives no codes")
+
+
+def makes(program: Program, name: str) -> bool:
+    """Whether the value exists in the program, and not only in the bounds of another's codes."""
+    return any(name in made(instruction) for instruction in program.instructions)
+
+
+def reads_codes(node: ir.Node, plan: Plan) -> bool:
+    """True for products of codes: of those that are stored, computed before, or found while the network runs."""
+    if not multiply_accumulates(node) or node.name in plan.in_float:
+        return False
+    return all(width is not None for width in operand_bits(node, plan))
+
+
+def operand_bits(node: ir.Node, plan: Plan) -> list[int | None]:
+    """Widths of the codes of a product's two operands; None for one in float."""
+    names = [v.name or "" for v in node.inputs[:2] if v is not None and is_float(v)]
+    return [plan.encodings[n].format.bits if n in plan.encodings else DYNAMIC_BITS if n in plan.dynamic else None for n in names]
 
 
 def final_name(node: ir.Node, plan: Plan) -> str:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from bitsmith.analysis.advice import advise
 from bitsmith.analysis.changed_answers import changed_answers
 from bitsmith.analysis.cost import float_bytes
-from bitsmith.analysis.describe_layers import describe_layers
+from bitsmith.analysis.describe_layers import describe_layers, operand_bits, reads_codes
 from bitsmith.analysis.describe_tensors import describe_tensors
 from bitsmith.analysis.energy import FLOAT32, INT8, SOURCE, energy
 from bitsmith.analysis.engines import Subject
@@ -19,7 +19,6 @@ from bitsmith.analysis.evaluate import Evaluation
 from bitsmith.analysis.fingerprint import fingerprint
 from bitsmith.analysis.measure_values import ENGINE, measure_values
 from bitsmith.calibration.statistics import Statistics
-from bitsmith.graph import is_float
 from bitsmith.loading.data import Data
 from bitsmith.planning.plan import Plan
 from bitsmith.report.rows import Answers, Confusion, Figure, Layer, Report
@@ -98,9 +97,7 @@ def computes_in_int8(layer: Layer, given: Material) -> bool:
     if not layer.macs or layer.state == "float":
         return False
     node = next(n for n in given.network.graph if (n.outputs[0].name or "") == layer.output)
-    operands = [v for v in node.inputs[:2] if v is not None and is_float(v)]
-    found = [given.plan.encodings.get(v.name or "") for v in operands]
-    return all(e is not None and e.format.bits <= 8 for e in found)
+    return reads_codes(node, given.plan) and all(bits is not None and bits <= 8 for bits in operand_bits(node, given.plan))
 
 
 def answers(given: Material) -> Answers:
