@@ -27,7 +27,8 @@ def run(*arguments: str) -> str:
 
 
 def test_quantize_writes_a_page(here: Path) -> None:
-    said = run("quantize", "digits.onnx", "--data", "digits-calibration.npz", "--test", "digits-test.npz", "-o", "d.onnx", "--report", "d.html")
+    measured = ("--data", "digits-calibration.npz", "--test", "digits-test.npz")
+    said = run("quantize", "digits.onnx", *measured, "-o", "d.onnx", "--report", "d.html")
     assert "wrote d.html" in said
     page = (here / "d.html").read_text()
     assert "<title>d.onnx" in page
