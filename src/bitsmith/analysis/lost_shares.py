@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bitsmith.analysis.significant_bits import bits_of_statistics
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.numerics import Encoding
 from bitsmith.numerics.formats import Array
@@ -16,13 +17,8 @@ BEYOND = 0.5            # how far, in spans of the codes, a distribution is show
 
 def significant_bits(statistics: Statistics) -> Significant:
     """The most significant bit of every number, by sign. Exact."""
-    low, high, counts = statistics.bins()
-    nearest = np.where(low >= 0, low, high)                 # the edge nearer to zero, which belongs to the bin
-    exponents = np.frexp(nearest)[1]
-    found = {sign: by_exponent(exponents[part], counts[part]) for sign, part in (("+", nearest > 0), ("-", nearest < 0))}
-    every = sorted({*found["+"], *found["-"]})
-    positive, negative = (tuple(found[sign].get(e, 0) for e in every) for sign in "+-")
-    return Significant(tuple(every), positive, negative, int(counts[nearest == 0].sum()))
+    found = bits_of_statistics("", statistics)
+    return Significant(found.exponents, found.positive, found.negative, found.zeros)
 
 
 def by_exponent(exponents: Array, counts: Array) -> dict[int, int]:
