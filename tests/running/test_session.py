@@ -80,22 +80,6 @@ def test_a_fixed_batch_takes_any_number_of_samples(batch: int, samples: int) -> 
     assert_close(fixed, any_batch)
 
 
-def test_batches_are_run_as_they_come() -> None:
-    model = networks.mlp()
-    asked: list[int] = []
-
-    def batches() -> object:
-        for samples in (2, 5):
-            asked.append(samples)
-            yield networks.feeds(model, samples)
-
-    results = Session(ir.from_proto(model)).run_all(batches())      # type: ignore[arg-type]
-    assert asked == []
-    assert len(next(results)["output"]) == 2
-    assert asked == [2]
-    assert [len(result["output"]) for result in results] == [5]
-
-
 def test_several_threads_run_one_session() -> None:
     model = networks.conv_bn_relu()
     session = Session(ir.from_proto(model), ["residual"], threads=1)

@@ -1,6 +1,6 @@
 """How good a network is on data: accuracy, confusion, and distance from another network."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,10 +153,3 @@ def score(
     for outputs, labels, reference in batches:
         total.add(outputs, labels, reference)
     return total.result(engine, against)
-
-
-def zip_streams(outputs: Iterator[Outputs], labels: Iterator[Array | None], reference: Iterator[Outputs] | None) -> Iterator[
-        tuple[Outputs, Array | None, Outputs | None]]:
-    """Three streams of batches as one."""
-    for out, label in zip(outputs, labels, strict=True):
-        yield out, label, None if reference is None else next(reference)

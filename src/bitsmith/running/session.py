@@ -1,6 +1,6 @@
 """Runs a network in onnxruntime and hands out the values that one wants to watch, batch after batch."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -58,10 +58,6 @@ class Session:
 
         fitted = fit_batch(self.feeds, batch)
         return self._run_fitted(fitted) if self._fixed is None else self._run_in_pieces(fitted, self._fixed)
-
-    def run_all(self, batches: "Iterable[Batch]") -> Iterator[dict[str, Array]]:
-        """`run` for each, as they come."""
-        return map(self.run, batches)
 
     def _run_fitted(self, batch: "Batch") -> dict[str, Array]:
         with told_plainly("onnxruntime cannot compute the network"):
