@@ -97,7 +97,7 @@ def test_engines_are_named_and_unknown_ones_refused() -> None:
     model = networks.mlp()
     data = networks.feeds(model, 4)
     result = bs.quantize(model, data, recipe=ALL)
-    for engine in ("onnxruntime", "simulated", "program"):
+    for engine in ("onnxruntime", "simulated", "program", "program-fixed-point"):
         assert bs.evaluate(result, data, engine=engine).engine == engine
     with pytest.raises(bs.BitsmithError, match="No engine"):
         bs.evaluate(result, data, engine="tflite")
@@ -121,3 +121,21 @@ def test_memory_of_the_network_is_left_alone() -> None:
     result = bs.quantize(network, networks.feeds(networks.conv_bn_relu(), 4), recipe=ALL)
     assert result.network is not network
     assert all(np.array_equal(array, network.graph.initializers[name].const_value.numpy()) for name, array in before.items())
+
+
+def test_fixed_point_requantization_answers_as_float_scales_do() -> None:
+    """Two ways from accumulators to codes: they differ at ties only, so hardly an answer changes."""
+    model = networks.depthwise()
+    data = networks.feeds(model, 32)
+    result = bs.quantize(model, data, recipe=ALL)
+    fixed, scaled = (bs.evaluate(result, data, against=result.original, engine=e) for e in ("program-fixed-point", "program"))
+    assert fixed.snr_db == pytest.approx(scaled.snr_db, abs=0.5)
+
+
+def test_ends_get_the_format_that_was_asked(tmp_path: Path) -> None:
+    model = networks.conv_bn_relu()
+    recipe = bs.recipes.int4().with_ends("float").with_everything()
+    plan = bs.quantize(model, networks.feeds(model, 4), recipe=recipe).plan
+    weights = [n.input[1] for n in model.graph.node if n.op_type in ("Conv", "Gemm")]
+    assert [name in plan.encodings for name in weights] == [False, *[True] * (len(weights) - 2), False]
+    assert bs.recipes.int4().with_ends("16").ends == 16

@@ -12,6 +12,7 @@ from bitsmith.cli_options import (
     AsJson,
     Counted,
     CountedFiles,
+    Ends,
     EngineName,
     Everything,
     Images,
@@ -186,6 +187,7 @@ def quantize(
     recipe: RecipeName = "int8",
     target: TargetName = "onnxruntime",
     stats: Statistics = None,
+    ends: Ends = None,
     everything: Everything = False,
     page: MaybePage = None,
     image: Images = None,
@@ -210,6 +212,7 @@ def quantize(
     if data is not None and stats is not None:
         raise DataError("Give --data or --stats, not both: statistics are what data become.")
     loaded, asked = bs.load(network), bs.load_recipe(recipe)
+    asked = asked if ends is None else asked.with_ends(ends)
     several = data is not None and test is not None and data.is_dir() != test.is_dir()  # then --image is for the one that is a folder
     samples = None if data is None else open_samples(data, loaded, image if data.is_dir() or not several else None)
     result = bs.quantize(

@@ -29,6 +29,8 @@ Counted = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="T
 Statistics = Annotated[Path | None, typer.Option(metavar="FILE", help="Statistics instead of data.", show_default=False)]
 RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help="A recipe's name or a .toml file.")]
 TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help="Where it will run: onnxruntime, tensorrt or onnx.")]
+Ends = Annotated[str | None, typer.Option("--ends", metavar="FORMAT", show_default=False, help=(
+    "Format for the first and last layers: a width such as 8 or 16, a name such as int8, or float."))]
 Everything = Annotated[bool, typer.Option("--everything", metavar="", help="Quantize also what the target runs faster in float.")]
 Page = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .html file to write.")]
 MaybePage = Annotated[
@@ -40,7 +42,7 @@ MaybeTested = Annotated[
 ]
 QuantizedFile = Annotated[Path, typer.Argument(metavar="QUANTIZED", help="What became of it: an .onnx file.", show_default=False)]
 Against = Annotated[Path | None, typer.Option(metavar="NETWORK", help="One to compare with, usually the float one.", show_default=False)]
-EngineName = Annotated[str, typer.Option(metavar="NAME", help="onnxruntime, simulated or program.")]
+EngineName = Annotated[str, typer.Option(metavar="NAME", help="onnxruntime, simulated, program or program-fixed-point.")]
 Metrics = Annotated[
     list[str] | None,
     typer.Option(metavar="MODULE:FUNCTION", show_default=False, help="function(outputs by name, labels) -> number. Repeat for several."),

@@ -220,7 +220,8 @@ def evaluate(
 
     network  a file, which is run just as it is written, a network, or the result of `quantize`
     against  a network with the same inputs and outputs, usually the float one; it is run by onnxruntime
-    engine   'onnxruntime' (its optimiser on), 'simulated' (off: Q/DQ in float) or 'program' (the integer program)
+    engine   'onnxruntime' (its optimiser on), 'simulated' (off: Q/DQ in float), 'program' (the integer program, requantized as
+             onnxruntime does) or 'program-fixed-point' (by integer multiplier and shift, as gemmlowp does)
     metrics  name -> callable(outputs by name, labels or None) -> number, called once with everything
 
     Raises DataError where data do not fit or are empty, LoweringError where the program has no meaning for the network.

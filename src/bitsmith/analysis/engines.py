@@ -1,4 +1,4 @@
-"""The engines that numbers come from: onnxruntime with its optimiser, without it (simulated), and the integer program."""
+"""The engines that numbers come from: onnxruntime with its optimiser, not optimised (simulated), the integer program in two arithmetics."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bitsmith.analysis.verify import Ran
 from bitsmith.errors import BitsmithError, PlanError
+from bitsmith.integer.instructions import FIXED_POINT
 from bitsmith.integer.program import Program, made
 from bitsmith.loading.from_onnx import load
 from bitsmith.lowering import lower
@@ -18,7 +19,7 @@ from bitsmith.running.session import Session
 from bitsmith.targets.onnx.extract import Extraction, extract_quantization
 
 Engine = Callable[[Mapping[str, Array]], dict[str, Array]]
-ENGINES = ("onnxruntime", "simulated", "program")
+ENGINES = ("onnxruntime", "simulated", "program", "program-fixed-point")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Subject:
             raise BitsmithError(f"No engine is called {name!r}; there are {', '.join(ENGINES)}.")
         if name == "program":
             return self.program.run
+        if name == "program-fixed-point":
+            return lower(self.extraction.network, self.extraction.plan, arithmetic=FIXED_POINT).run
         return Session(self.runnable, optimise=name == "onnxruntime").run
 
     def codes_engines(self) -> tuple[dict[str, Callable[[Mapping[str, Array]], Ran]], list[str]]:

@@ -83,6 +83,10 @@ class Recipe:
         """The same recipe with more rules behind its own."""
         return replace(self, rules=(*self.rules, *rules))
 
+    def with_ends(self, choice: str | int) -> "Recipe":
+        """The same recipe with this format for the first and last layers; digits are a width."""
+        return replace(self, ends=int(choice) if str(choice).isdecimal() else choice)
+
     def with_everything(self) -> "Recipe":
         """The same recipe, whatever the target advises."""
         return replace(self, everything=True)
