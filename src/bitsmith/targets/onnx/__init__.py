@@ -4,6 +4,7 @@ from bitsmith.planning.accepts import Accepts
 from bitsmith.targets.onnx.float_weights import unpack_at_loading
 from bitsmith.targets.onnx.forms import faster_in_float
 from bitsmith.targets.onnx.layout import keep_channels_last
+from bitsmith.targets.onnx.set_apart import keep_products_apart
 from bitsmith.targets.onnx.target import OnnxTarget
 
 PRODUCTS = frozenset({"Gemm", "MatMul"})
@@ -22,7 +23,7 @@ ONNXRUNTIME = OnnxTarget(
         faster_in_float=faster_in_float,
     ),
     moves_codes=True,
-    refinements=(unpack_at_loading, keep_channels_last),
+    refinements=(unpack_at_loading, keep_products_apart, keep_channels_last),
 )
 TENSORRT = OnnxTarget(
     Accepts("tensorrt", activations=("int8",), weights=("int8", "int4"), zero_points=False, dynamic=False, ends_in_float=PRODUCTS),

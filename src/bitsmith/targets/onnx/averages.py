@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from bitsmith.graph import attribute
 from bitsmith.operators.pooling import average_obstacle
+from bitsmith.targets.onnx.set_apart import set_apart
 
 
 def write_averages(graph: ir.Graph, fresh: Callable[[str], str]) -> None:
@@ -23,12 +24,3 @@ def is_between_codes(node: ir.Node) -> bool:
     before = None if node.inputs[0] is None else node.inputs[0].producer()
     quantized = any(reader.op_type == "QuantizeLinear" for reader in node.outputs[0].consumers())
     return before is not None and before.op_type == "DequantizeLinear" and quantized
-
-
-def set_apart(graph: ir.Graph, node: ir.Node, name: str) -> None:
-    """A sum of one operand in front: it changes nothing, and unlike Identity the runtime leaves it where it is."""
-    source = node.inputs[0]
-    assert source is not None
-    same = ir.Value(name=name, type=source.type, shape=source.shape)
-    graph.insert_before(node, ir.Node("", "Sum", [source], outputs=[same], name=name))
-    node.replace_input_with(0, same)
