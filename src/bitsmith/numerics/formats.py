@@ -41,7 +41,8 @@ def round_to_even(positions: Array) -> Array:
 def round_away(positions: Array) -> Array:
     """Nearest integers, ties away from zero (MATLAB's `round`)."""
     whole = np.trunc(positions)
-    rounded: Array = whole + np.copysign(np.abs(positions - whole) >= 0.5, positions)
+    with np.errstate(invalid="ignore"):         # infinities have no fraction, and stay
+        rounded: Array = whole + np.copysign(np.abs(positions - whole) >= 0.5, positions)
     return rounded
 
 
