@@ -2,12 +2,11 @@
 
 from bitsmith.planning.accepts import Accepts
 from bitsmith.targets.onnx.float_weights import unpack_at_loading
-from bitsmith.targets.onnx.forms import faster_in_float
+from bitsmith.targets.onnx.forms import ENDS_IN_FLOAT, faster_in_float
 from bitsmith.targets.onnx.layout import keep_channels_last
 from bitsmith.targets.onnx.set_apart import keep_products_apart
 from bitsmith.targets.onnx.target import OnnxTarget
 
-PRODUCTS = frozenset({"Gemm", "MatMul"})
 SIGNED = ("int8", "int4", "int16", *(f"int{b}" for b in (2, 3, 5, 6, 7)))
 UNSIGNED = ("uint8", "uint4", "uint16", *(f"uint{b}" for b in (2, 3, 5, 6, 7)))
 LONG = tuple(f"{sign}int{bits}" for sign in ("u", "") for bits in range(9, 16))
@@ -17,7 +16,7 @@ ONNXRUNTIME = OnnxTarget(
         "onnxruntime",
         activations=(*UNSIGNED, *LONG),         # s8 x s8 products run at a twentieth of the speed of u8 x s8 on x86
         weights=SIGNED,
-        ends_in_float=PRODUCTS,
+        ends_in_float=ENDS_IN_FLOAT,
         tensor_scales=frozenset({"Gemm"}),
         whole_bytes=True,
         faster_in_float=faster_in_float,
@@ -26,10 +25,10 @@ ONNXRUNTIME = OnnxTarget(
     refinements=(unpack_at_loading, keep_products_apart, keep_channels_last),
 )
 TENSORRT = OnnxTarget(
-    Accepts("tensorrt", activations=("int8",), weights=("int8", "int4"), zero_points=False, dynamic=False, ends_in_float=PRODUCTS),
+    Accepts("tensorrt", activations=("int8",), weights=("int8", "int4"), zero_points=False, dynamic=False, ends_in_float=ENDS_IN_FLOAT),
 )
 STANDARD = OnnxTarget(
-    Accepts("onnx", activations=(*UNSIGNED, *SIGNED, *LONG), weights=(*SIGNED, *UNSIGNED), ends_in_float=PRODUCTS),
+    Accepts("onnx", activations=(*UNSIGNED, *SIGNED, *LONG), weights=(*SIGNED, *UNSIGNED), ends_in_float=ENDS_IN_FLOAT),
     packs_int4=True,
 )
 TARGETS = {t.accepts.target: t for t in (ONNXRUNTIME, TENSORRT, STANDARD)}

@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from bitsmith.graph import attribute
 from bitsmith.operators.pooling import average_obstacle
-from bitsmith.targets.onnx.set_apart import set_apart
+from bitsmith.targets.onnx.set_apart import reads_codes, set_apart
 
 
 def write_averages(graph: ir.Graph, fresh: Callable[[str], str]) -> None:
@@ -21,6 +21,4 @@ def write_averages(graph: ir.Graph, fresh: Callable[[str], str]) -> None:
 
 def is_between_codes(node: ir.Node) -> bool:
     """True where the runtime would fuse the node."""
-    before = None if node.inputs[0] is None else node.inputs[0].producer()
-    quantized = any(reader.op_type == "QuantizeLinear" for reader in node.outputs[0].consumers())
-    return before is not None and before.op_type == "DequantizeLinear" and quantized
+    return reads_codes(node) and any(reader.op_type == "QuantizeLinear" for reader in node.outputs[0].consumers())

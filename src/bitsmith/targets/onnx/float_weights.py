@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from bitsmith.graph import attribute, constant, consumers, input_at
 from bitsmith.numerics.formats import Array
+from bitsmith.rewrites.edits import add_constant, discard
 
 
 def unpack_at_loading(model: ir.Model, in_float: Collection[str]) -> bool:
@@ -39,14 +40,14 @@ def unpack(graph: ir.Graph, dequantize: ir.Node) -> None:
     value, last = codes, dequantize
     for op_type, operand in steps_of(dequantize):
         name = f"{real.name}_{op_type}"
-        inputs = [value] if operand is None else [value, add_constant(graph, operand, f"{name}_operand")]
+        inputs = [value] if operand is None else [value, add_constant(graph, f"{name}_operand", operand)]
         attributes = [ir.AttrInt64("to", ir.DataType.FLOAT)] if op_type == "Cast" else []
         value = ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=codes.shape)
         node = ir.Node("", op_type, inputs, attributes, outputs=[value], name=name)
         graph.insert_after(last, node)
         last = node
     real.replace_all_uses_with(value)
-    remove(graph, dequantize)
+    discard(dequantize)
 
 
 def steps_of(dequantize: ir.Node) -> Iterator[tuple[str, Array | None]]:
@@ -60,20 +61,3 @@ def steps_of(dequantize: ir.Node) -> Iterator[tuple[str, Array | None]]:
     if zero_point is not None and zero_point.any():
         yield "Sub", zero_point.astype(np.float32).reshape(spread)
     yield "Mul", scale.reshape(spread)
-
-
-def add_constant(graph: ir.Graph, array: Array, name: str) -> ir.Value:
-    """An initializer of float32."""
-    value = ir.Value(name=name, const_value=ir.tensor(np.asarray(array, order="C"), name=name))
-    value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(array.shape)
-    graph.register_initializer(value)
-    return value
-
-
-def remove(graph: ir.Graph, node: ir.Node) -> None:
-    """Take a node away, and with it the constants that nobody else reads."""
-    operands = [v for v in node.inputs if v is not None]
-    graph.remove(node, safe=True)
-    for value in operands:
-        if value.is_initializer() and not value.uses() and not value.is_graph_output():
-            graph.initializers.pop(value.name or "", None)

@@ -12,7 +12,7 @@ from bitsmith.targets.onnx.speed import NODE, Cost, Crossing, Shape, cost, cross
 CLAMPS = ("Relu", "Clip")
 CLAMPED = ("Conv", "Gemm", "MatMul", "Add", "Mul")              # kernels that clamp what they write
 MOVEMENTS = frozenset({"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Pad", "Gather", "Split"})
-ENDS_IN_FLOAT = ("Gemm", "MatMul")
+ENDS_IN_FLOAT = frozenset({"Gemm", "MatMul"})
 WORTH = 0.98            # of the time all in int8: a smaller gain is no reason to keep layers in float32
 LITTLE = 1.0            # µs
 SIDE = 64               # a size that the graph leaves open, the first axis excepted, which counts as one sample

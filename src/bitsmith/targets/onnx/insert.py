@@ -10,6 +10,7 @@ from bitsmith.graph import activations, attribute, constant, input_at
 from bitsmith.numerics import Encoding
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
+from bitsmith.rewrites.edits import discard
 from bitsmith.targets.onnx.averages import write_averages
 from bitsmith.targets.onnx.constants import stored, stored_blocks
 
@@ -91,11 +92,7 @@ def drop_unread(graph: ir.Graph) -> None:
     """Movements on codes leave DequantizeLinear nodes that nobody reads any more; runtimes would run them."""
     for node in reversed(list(graph)):
         if node.op_type == "DequantizeLinear" and not node.outputs[0].is_graph_output() and not node.outputs[0].uses():
-            constants = [v for v in node.inputs if v is not None and v.is_initializer()]
-            graph.remove(node, safe=True)
-            for value in constants:
-                if not value.uses():
-                    del graph.initializers[value.name or ""]
+            discard(node)
 
 
 @dataclass

@@ -5,8 +5,7 @@ from collections.abc import Collection
 import onnx_ir as ir
 
 from bitsmith.graph import constant, input_at
-
-PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+from bitsmith.targets.onnx.speed import PRODUCTS
 
 
 def keep_products_apart(model: ir.Model, in_float: Collection[str]) -> bool:
