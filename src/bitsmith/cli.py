@@ -25,6 +25,7 @@ from bitsmith.cli_options import (
     OtherPlan,
     PlanFile,
     RecipeName,
+    Refine,
     Samples,
     Statistics,
     TargetName,
@@ -33,7 +34,7 @@ from bitsmith.cli_options import (
     ValueName,
     Written,
 )
-from bitsmith.cli_parts import open_samples, show
+from bitsmith.cli_parts import name_list, open_samples, show
 from bitsmith.cli_report import reports
 from bitsmith.errors import BitsmithError, DataError
 from bitsmith.files import check_output
@@ -189,6 +190,7 @@ def quantize(
     stats: Statistics = None,
     ends: Ends = None,
     everything: Everything = False,
+    refine: Refine = None,
     page: MaybePage = None,
     image: Images = None,
     as_json: AsJson = False,
@@ -213,6 +215,7 @@ def quantize(
         raise DataError("Give --data or --stats, not both: statistics are what data become.")
     loaded, asked = bs.load(network), bs.load_recipe(recipe)
     asked = asked if ends is None else asked.with_ends(ends)
+    asked = asked if refine is None else asked.with_refinements(*name_list(refine))
     several = data is not None and test is not None and data.is_dir() != test.is_dir()  # then --image is for the one that is a folder
     samples = None if data is None else open_samples(data, loaded, image if data.is_dir() or not several else None)
     result = bs.quantize(

@@ -32,6 +32,8 @@ TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help="Where
 Ends = Annotated[str | None, typer.Option("--ends", metavar="FORMAT", show_default=False, help=(
     "Format for the first and last layers: a width such as 8 or 16, a name such as int8, or float."))]
 Everything = Annotated[bool, typer.Option("--everything", metavar="", help="Quantize also what the target runs faster in float.")]
+Refine = Annotated[str | None, typer.Option("--refine", metavar="NAMES", show_default=False, help=(
+    "Refinements instead of the recipe's, in this order, split by commas; 'none' for none."))]
 Page = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .html file to write.")]
 MaybePage = Annotated[
     Path | None, typer.Option("--report", metavar="FILE", help="Also write a page that shows everything: .html.", show_default=False)

@@ -32,3 +32,8 @@ def open_samples(path: Path, network: "ir.Model", images: list[str] | None, limi
         raise DataError(f"'{path}' is a folder of images; say how they become numbers, for instance --image size=224 --image scale=1/255.")
     data = open_data(path, network, preprocessing=read_preprocessing(images or []))
     return data if limit is None else data.limit(limit)
+
+
+def name_list(text: str) -> list[str]:
+    """'a, b' as its names; 'none' as no names."""
+    return [] if text.strip() == "none" else [name for piece in text.split(",") if (name := piece.strip())]

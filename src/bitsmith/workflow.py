@@ -18,6 +18,7 @@ from bitsmith.analysis.verify import Verification, compare_engines
 from bitsmith.calibration import collect
 from bitsmith.calibration.collection import Collection
 from bitsmith.errors import DataError
+from bitsmith.improving import Draft, check_refinements, refinement_named
 from bitsmith.integer.program import Program
 from bitsmith.loading import from_onnx
 from bitsmith.loading.data import Data, open_data
@@ -109,11 +110,13 @@ class Quantized:
     """A network, its plan, and what was measured on the way.
 
     original    the network in float, in normal form
+    refined     what refinements made of it, still in float: what the plan is of
     evaluation, float_evaluation   on the test data, where there were some
     tested      these data
     """
 
     original: ir.Model
+    refined: ir.Model
     plan: Plan
     target: str
     statistics: Collection
@@ -124,16 +127,16 @@ class Quantized:
     @cached_property
     def network(self) -> ir.Model:
         """The network with Q/DQ, as it is written."""
-        return target_named(self.target).build(self.original, self.plan)
+        return target_named(self.target).build(self.refined, self.plan)
 
     @property
     def program(self) -> Program:
         """The integer program."""
-        return lower(self.original, self.plan)
+        return lower(self.refined, self.plan)
 
     def write(self, path: str | Path) -> list[Path]:
         """Write the network and its plan. Returns the files."""
-        return write(self.original, self.plan, path, target=self.target)
+        return write(self.refined, self.plan, path, target=self.target)
 
     def evaluate(self, data: Any, *, engine: str = "onnxruntime") -> Evaluation:
         """Measure it on more data, against the float network."""
@@ -163,7 +166,7 @@ def quantize(
     target: str = "onnxruntime",
     progress: Steps | None = None,
 ) -> Quantized:
-    """Load, calibrate, plan and, with test data, evaluate: the short way.
+    """Load, calibrate, plan, refine and, with test data, evaluate: the short way.
 
     source    what `load` takes
     data      what to calibrate with: anything that `open_data` takes, or statistics; recipes without activations need neither
@@ -174,8 +177,8 @@ def quantize(
     """
     network = source if isinstance(source, ir.Model) else load(source)
     asked, steps = recipe_of(recipe), progress or (lambda title: nullcontext())
-    statistics = data if isinstance(data, Collection) else calibrate_for(network, data, asked, target, steps)
-    result = Quantized(network, make_plan(network, statistics, recipe=asked, target=target), target, statistics)
+    check_refinements(asked.refine)
+    result = refine(first_draft(network, data, asked, target, steps), target, steps)
     if test is None:
         return result
     tested = open_data(test, network)
@@ -184,6 +187,22 @@ def quantize(
     with steps("quantized") as advance:
         after = evaluate(result.network, tested, against=network, progress=advance)
     return replace(result, float_evaluation=before, evaluation=after, tested=tested)
+
+
+def first_draft(network: ir.Model, data: Any, recipe: Recipe, target: str, steps: Steps) -> Draft:
+    """The plan that the recipe gives before any refinement."""
+    opened = None if data is None or isinstance(data, Collection) else open_data(data, network)
+    statistics = data if isinstance(data, Collection) else calibrate_for(network, opened, recipe, target, steps)
+    plan = make_plan(network, statistics, recipe=recipe, target=target)
+    return Draft(network, network, statistics, plan, opened, recipe, target_named(target))
+
+
+def refine(draft: Draft, target: str, steps: Steps) -> Quantized:
+    """Apply the recipe's refinements in their order."""
+    for name in draft.recipe.refine:
+        with steps(name) as advance:
+            draft = refinement_named(name)(draft, advance)
+    return Quantized(draft.original, draft.network, draft.plan, target, draft.statistics)
 
 
 def calibrate_for(network: ir.Model, data: Any, recipe: Recipe, target: str, steps: Steps) -> Collection:

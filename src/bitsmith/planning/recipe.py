@@ -61,12 +61,14 @@ class Recipe:
     """rules       in order
     ends        a format for the first and last layers with weights, where the rest gets fewer bits
     everything  quantize also what the target runs faster in float
+    refine      names of refinements, applied in this order once there is a plan
     """
 
     name: str
     rules: tuple[Rule, ...] = ()
     ends: str | int | None = None
     everything: bool = False
+    refine: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_choice(self.ends, "ends")
@@ -90,6 +92,10 @@ class Recipe:
     def with_everything(self) -> "Recipe":
         """The same recipe, whatever the target advises."""
         return replace(self, everything=True)
+
+    def with_refinements(self, *names: str) -> "Recipe":
+        """The same recipe with these refinements instead of its own."""
+        return replace(self, refine=names)
 
 
 def check_choice(choice: str | int | None, role: str) -> None:
@@ -147,10 +153,15 @@ def from_mapping(data: Mapping[str, Any], name: str) -> Recipe:
     rules = data.get("rules", [])
     if not isinstance(rules, Sequence) or not all(isinstance(r, Mapping) for r in rules):
         raise RecipeError("'rules' needs tables, each under its own [[rules]].")
-    check_keys(data, {"name", "rules", "ends", "everything"}, "a recipe")
+    check_keys(data, {"name", "rules", "ends", "everything", "refine"}, "a recipe")
+    refine = data.get("refine", [])
+    if not isinstance(refine, Sequence) or isinstance(refine, str) or not all(isinstance(name, str) for name in refine):
+        raise RecipeError("'refine' needs a list of names of refinements.")
     for number, rule in enumerate(rules, 1):
         check_keys(rule, {f.name for f in fields(Rule)}, f"rule {number}")
-    return Recipe(str(data.get("name", name)), tuple(Rule(**rule) for rule in rules), data.get("ends"), data.get("everything") is True)
+    return Recipe(
+        str(data.get("name", name)), tuple(Rule(**rule) for rule in rules), data.get("ends"), data.get("everything") is True, tuple(refine)
+    )
 
 
 def check_keys(data: Mapping[str, Any], known: set[str], owner: str) -> None:
@@ -161,5 +172,5 @@ def check_keys(data: Mapping[str, Any], known: set[str], owner: str) -> None:
 def to_mapping(recipe: Recipe) -> dict[str, Any]:
     """As plain data, the inverse of `from_mapping`."""
     rules = [{f.name: v for f in fields(Rule) if (v := getattr(r, f.name)) is not None} for r in recipe.rules]
-    ends = {} if recipe.ends is None else {"ends": recipe.ends}
-    return {"name": recipe.name, "rules": rules, **ends, **({"everything": True} if recipe.everything else {})}
+    said = {"ends": recipe.ends, "everything": recipe.everything or None, "refine": list(recipe.refine) or None}
+    return {"name": recipe.name, "rules": rules, **{key: value for key, value in said.items() if value is not None}}

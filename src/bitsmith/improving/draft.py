@@ -1,0 +1,61 @@
+"""A network on its way to integers: what every refinement takes and gives."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import onnx_ir as ir
+
+from bitsmith.calibration.collect import calibrate
+from bitsmith.calibration.collection import Collection
+from bitsmith.errors import DataError
+from bitsmith.loading.data import Data
+from bitsmith.planning.make_plan import make_plan, values_to_watch
+from bitsmith.planning.plan import Plan
+from bitsmith.planning.recipe import Recipe
+from bitsmith.targets.target import Target
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """original    as the user gave it, in normal form; nobody changes it
+    network     computes what the original does, but for what refinements did to its weights and biases
+    statistics  of this network
+    plan        of this network
+    data        to calibrate with, readable again; None where only statistics were given
+    recipe, target   what is asked and for whom
+    """
+
+    original: ir.Model
+    network: ir.Model
+    statistics: Collection
+    plan: Plan
+    data: Data | None
+    recipe: Recipe
+    target: Target
+
+    def samples(self, refinement: str) -> Data:
+        """The calibration data. Raises DataError, in the refinement's name, where they cannot be read again."""
+        if self.data is None or self.data.once:
+            raise DataError(
+                f"Refinement '{refinement}' runs the network on calibration data; give data that can be read again "
+                "(a file, arrays, or a function that makes a generator)."
+            )
+        return self.data
+
+    def simulated(self) -> ir.Model:
+        """The network with Q/DQ as the plan says, for onnxruntime to run."""
+        return self.target.build(self.network, self.plan)
+
+    def replanned(self, network: ir.Model, refinement: str) -> "Draft":
+        """The draft with a network whose values have other ranges: counted and planned again."""
+        accepts = self.target.accepts
+        values = values_to_watch(network.graph, self.recipe, accepts)
+        found = calibrate(network, self.samples(refinement), values=values) if values else Collection({})
+        found = replace(found, network=self.statistics.network)
+        plan = make_plan(network.graph, found, self.recipe, accepts, self.plan.made_with)
+        return replace(self, network=network, statistics=found, plan=plan)
+
+
+Refinement = Callable[[Draft, Progress | None], Draft]
