@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -36,7 +37,12 @@ def draw_page(report: Report) -> str:
 
 @cache
 def page_template() -> Template:
-    names = Environment(autoescape=True, loader=FunctionLoader(read), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return make_environment(read).get_template("page.html")
+
+
+def make_environment(load: Callable[[str], str | None]) -> Environment:
+    """What templates are drawn with, those that `load` finds by their names."""
+    names = Environment(autoescape=True, loader=FunctionLoader(load), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     names.filters |= {
         "share": words.share, "decibels": words.decibels, "number": words.number, "show": words.show, "change": words.change,
         "bytes": words.in_bytes, "count": words.count, "breakable": breakable, "base64": in_base64,
@@ -46,7 +52,7 @@ def page_template() -> Template:
         "draw_distribution": pictures.draw_distribution, "draw_channels": pictures.draw_channels,
         "class_name": confusion.class_name, "STATES": STATES, "sortable": sortable, "in_text": in_text,
     }
-    return names.get_template("page.html")
+    return names
 
 
 def read(name: str) -> str:
