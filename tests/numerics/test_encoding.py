@@ -97,6 +97,17 @@ def test_blocks_against_one_element_at_a_time(blocks: Blocks, tensor: Array, see
 
 
 @pytest.mark.parametrize("blocks", BLOCKS, ids=str)
+@pytest.mark.parametrize("part", [1, 40, 10**6])
+def test_tensors_are_encoded_in_parts_of_any_size_alike(blocks: Blocks, part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    tensor, shape = generator.normal(size=(5, 7, 3)).astype(np.float32), blocks.shape((5, 7, 3))
+    encoding = Encoding(Integer(8), np.float32(generator.uniform(0.01, 0.1, shape)), np.int32(generator.integers(-9, 9, shape)), blocks)
+    whole = encoding.quantize(tensor)
+    monkeypatch.setattr("bitsmith.numerics.encoding.PART", part)
+    np.testing.assert_array_equal(encoding.quantize(tensor), whole)
+
+
+@pytest.mark.parametrize("blocks", BLOCKS, ids=str)
 def test_reduce_is_the_ufunc_of_every_block(blocks: Blocks) -> None:
     tensor = np.random.default_rng(0).normal(size=(5, 7, 3))
     found = blocks.reduce(np.maximum, tensor)

@@ -13,6 +13,7 @@ from bitsmith.numerics.formats import Array, Format, parse_format
 
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)      # below it a scale loses bits, and processors flush it to zero
 LARGEST_SCALE = float(np.finfo(np.float32).max)
+PART = 2**18            # numbers that are encoded in one go
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,13 @@ class Encoding:
     def quantize(self, real: Array) -> Array:
         """Real values -> codes, rounded and saturated as the format says; float32 arithmetic as ONNX QuantizeLinear."""
         scale, zero_point = self._spread(real.shape)
+        if real.size <= PART:
+            return self._encode(real, scale, zero_point)
+        rows = max(1, PART * len(real) // real.size)            # part by part: what is in between stays in the cache
+        parts = [slice(start, start + rows) for start in range(0, len(real), rows)]
+        return np.concatenate([self._encode(real[p], part_of(scale, p), part_of(zero_point, p)) for p in parts])
+
+    def _encode(self, real: Array, scale: Array, zero_point: Array) -> Array:
         precision = np.float32 if self.format.bits <= 16 else np.float64       # an int32 bias has more digits than float32
         with np.errstate(over="ignore"):
             steps = np.asarray(real, precision) / scale
@@ -141,6 +149,11 @@ class Encoding:
         if self.blocks.sizes and self.blocks.shape(shape) != self.scale.shape:
             raise PlanError(f"An encoding with scales of shape {self.scale.shape} does not fit a tensor of shape {shape}.")
         return self.blocks.spread(self.scale, shape), self.blocks.spread(self.zero_point, shape)
+
+
+def part_of(per_block: Array, rows: slice) -> Array:
+    """The part of what broadcasts against a tensor that belongs to some of the tensor's rows."""
+    return per_block[rows] if per_block.ndim and len(per_block) > 1 else per_block
 
 
 def spanning(low: Array | float, high: Array | float, format: Format, *, symmetric: bool = False,

@@ -91,10 +91,12 @@ class Integer:
 
     def encode(self, steps: Array, zero_point: Array) -> Array:
         """Round, add the zero point, saturate. NaN becomes the zero point."""
-        rounded = ROUNDINGS[self.ties](steps)
-        if np.isnan(rounded).any():
-            rounded = np.nan_to_num(rounded, nan=0.0, posinf=np.inf, neginf=-np.inf)
-        codes: Array = np.clip(rounded + zero_point, self.lowest, self.highest).astype(self.storage)
+        moved = ROUNDINGS[self.ties](steps)
+        if np.isnan(moved.max(initial=0)):                  # NaN wins every comparison
+            moved = np.nan_to_num(moved, nan=0.0, posinf=np.inf, neginf=-np.inf)
+        if zero_point.any():
+            moved = moved + zero_point.astype(moved.dtype)  # exact wherever the sum is a code
+        codes: Array = np.clip(moved, self.lowest, self.highest).astype(self.storage)
         return codes
 
     def decode(self, codes: Array) -> Array:
