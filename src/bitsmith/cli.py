@@ -2,27 +2,29 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
+from bitsmith.cli_fixed_point import fixed_points
 from bitsmith.cli_options import (
     Against,
     AsJson,
+    ChannelsOf,
     Counted,
     CountedFiles,
     Ends,
     EngineName,
     Everything,
     Images,
-    LeastError,
     Limit,
     MaybePage,
     MaybeSamples,
     Metrics,
     Network,
     OtherPlan,
+    PerChannel,
     PlanFile,
     RecipeName,
     Refine,
@@ -30,8 +32,6 @@ from bitsmith.cli_options import (
     Statistics,
     TargetName,
     Tested,
-    Tolerance,
-    ValueName,
     Written,
 )
 from bitsmith.cli_parts import name_list, open_samples, show
@@ -134,6 +134,8 @@ def calibrate(
     network: Network,
     data: Samples,
     output: Counted,
+    per_channel: PerChannel = False,
+    channels_of: ChannelsOf = None,
     image: Images = None,
     limit: Limit = None,
     as_json: AsJson = False,
@@ -151,7 +153,7 @@ def calibrate(
     check_output(output)
     loaded = bs.load(network)
     with progress_bar("calibrating") as advance:
-        found = bs.calibrate(loaded, open_samples(data, loaded, image, limit), progress=advance)
+        found = bs.calibrate(loaded, open_samples(data, loaded, image, limit), progress=advance, per_channel=channels_of or per_channel)
     bs.save_statistics(found, output)
     show(display.show_statistics(found, output), display.statistics_data(found, output), as_json)
 
@@ -284,48 +286,7 @@ def verify(network: Network, data: Samples, image: Images = None, limit: Limit =
     show(display.show_verification(found), found.to_dict(), as_json)
 
 
-@app.command("fixed-point")
-def fixed_point(
-    network: Network,
-    data: MaybeSamples = None,
-    stats: Statistics = None,
-    bits: Annotated[int, typer.Option(metavar="COUNT", help="Bits of a word, its sign included.")] = 8,
-    tolerance: Tolerance = None,
-    least_error: LeastError = False,
-    value: ValueName = None,
-    image: Images = None,
-    limit: Limit = None,
-    as_json: AsJson = False,
-) -> None:
-    """Which fixed-point type suits each parameter and, with data or statistics, each activation, and what it loses.
-
-    \b
-    Examples:
-      bitsmith fixed-point net.onnx
-      bitsmith fixed-point net.onnx --data calibration.npz --tolerance 0.01
-      bitsmith fixed-point net.onnx --value conv1.weight
-    """
-    import bitsmith as bs
-    from bitsmith import display_fixed_point as display
-    from bitsmith.analysis.significant_bits import count_significant_bits
-    from bitsmith.terminal import progress_bar
-
-    if data is not None and stats is not None:
-        raise DataError("Give --data or --stats, not both: statistics are what data become.")
-    loaded = bs.load(network)
-    counted = None if stats is None else bs.load_statistics(stats)
-    if data is not None:
-        with progress_bar("calibrating") as advance:
-            counted = bs.calibrate(loaded, open_samples(data, loaded, image, limit), progress=advance)
-    if value is not None:
-        choices = bs.compare_fraction_lengths(loaded, value, counted, word_length=bits)
-        show(display.show_fraction_lengths(choices), choices.to_dict(), as_json)
-        return
-    scaling: Literal["largest", "least_error"] = "least_error" if least_error else "largest"
-    found = bs.analyze_fixed_point(loaded, counted, word_length=bits, tolerance=tolerance, scaling=scaling)
-    significant = count_significant_bits(loaded, counted)
-    data_shown = {**found.to_dict(), "significant_bits": [row.to_dict() for row in significant]}
-    show(display.show_fixed_point(found, significant), data_shown, as_json)
+app.add_typer(fixed_points)
 
 
 @plans.command("diff")

@@ -27,6 +27,9 @@ Images = Annotated[
 Written = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .onnx file to write; the plan goes beside it.")]
 Counted = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .stats file to write.")]
 Statistics = Annotated[Path | None, typer.Option(metavar="FILE", help="Statistics instead of data.", show_default=False)]
+PerChannel = Annotated[bool, typer.Option("--per-channel", metavar="", help="Look at every channel by itself, too.")]
+ChannelsOf = Annotated[list[str] | None, typer.Option(metavar="NAME", show_default=False, help=(
+    "Count the channels of this value only, where --per-channel would be too much. Repeat for several."))]
 RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help="A recipe's name or a .toml file.")]
 TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help="Where it will run: onnxruntime, tensorrt or onnx.")]
 Ends = Annotated[str | None, typer.Option("--ends", metavar="FORMAT", show_default=False, help=(

@@ -1,6 +1,6 @@
 """The public functions: each a few calls into the rooms below."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,14 +16,16 @@ from bitsmith.analysis.fingerprint import fingerprint
 from bitsmith.analysis.report_rows import Material, gather_rows
 from bitsmith.analysis.verify import Verification, compare_engines
 from bitsmith.calibration import collect
+from bitsmith.calibration.channels import MOST_CHANNELS
 from bitsmith.calibration.collection import Collection
-from bitsmith.errors import DataError
+from bitsmith.errors import DataError, StatisticsError
 from bitsmith.improving import Draft, check_refinements, refinement_named
 from bitsmith.integer.program import Program
 from bitsmith.loading import from_onnx
 from bitsmith.loading.data import Data, open_data
 from bitsmith.lowering import lower
 from bitsmith.numerics.formats import Array
+from bitsmith.operators.channel_axes import ChannelAxis, channel_axes
 from bitsmith.planning import make_plan as planning
 from bitsmith.planning.plan import Plan, load_plan
 from bitsmith.planning.recipe import Recipe, load_recipe
@@ -55,17 +57,37 @@ def calibrate(
     recipe: str | Path | Recipe | None = None,
     target: str = "onnxruntime",
     progress: Progress | None = None,
+    per_channel: bool | Sequence[str] = False,
 ) -> Collection:
     """Count the values that the network computes from data: one pass, memory of constant size.
 
-    data    anything that `open_data` takes
-    recipe  count only what this recipe needs on this target; None: all that any recipe may need
+    data         anything that `open_data` takes
+    recipe       count only what this recipe needs on this target; None: all that any recipe may need
+    per_channel  True, or names of values: keep statistics of each of their channels, too, as `found.channels[name]`; along which axis they
+                 run is said by `channel_axes` in operators/channel_axes.py
 
-    Raises DataError where data do not fit, StatisticsError where a value never was a finite number.
+    Raises DataError where data do not fit, StatisticsError where a value never was a finite number or there are too many channels.
     """
     values = None if recipe is None else planning.values_to_watch(network.graph, recipe_of(recipe), target_named(target).accepts)
-    found = collect.calibrate(network, inputs_of(data, network, progress), values=values)
+    channels = channels_to_count(network, values, per_channel)
+    found = collect.calibrate(network, inputs_of(data, network, progress), values=values, channels=channels)
     return replace(found, network=fingerprint(network))
+
+
+def channels_to_count(network: ir.Model, values: Sequence[str] | None, per_channel: bool | Sequence[str]) -> dict[str, ChannelAxis]:
+    """Value -> where its channels are. Raises StatisticsError where there are none, or more than memory is meant to hold."""
+    if not per_channel:
+        return {}
+    known = channel_axes(network.graph)
+    wanted = [name for name in known if values is None or name in values] if per_channel is True else list(per_channel)
+    for name in wanted:
+        if name not in known:
+            raise StatisticsError(f"Value '{name}' has no channels to count: it needs two axes, and a known number of channels.")
+    found = {name: known[name] for name in wanted}
+    if (total := sum(along.channels for along in found.values())) > MOST_CHANNELS:
+        raise StatisticsError(f"{len(found)} values have {total:,} channels, more than the {MOST_CHANNELS:,} that are counted at once; "
+                              "name the values whose channels matter.")
+    return found
 
 
 def make_plan(network: ir.Model, statistics: Collection, *, recipe: str | Path | Recipe = "int8", target: str = "onnxruntime") -> Plan:

@@ -59,11 +59,10 @@ def test_by_default_all_float_activations_are_watched() -> None:
 
 
 def test_values_and_channels_can_be_chosen() -> None:
-    found = calibrate(load(CONV), [DATA], values=["residual", "input", "residual"], per_channel=True)
+    found = calibrate(load(CONV), [DATA], values=["residual", "input", "residual"], channels={"input": (1, 3), "output": (1, 10)})
     assert list(found) == ["residual", "input"]
-    channels = found["input"].channels
-    assert channels is not None
-    assert np.array_equal(channels[0], DATA["input"].min((0, 2, 3)))
+    assert list(found.channels) == ["input"]
+    assert [part.minimum for part in found.channels["input"]] == DATA["input"].min((0, 2, 3)).tolist()
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])

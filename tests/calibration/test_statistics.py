@@ -17,8 +17,8 @@ NUMBERS = arrays(np.float32, array_shapes(min_dims=1, max_dims=4, max_side=6), e
 SAMPLES = arrays(np.float32, (12, 5), elements=st.floats(width=32))
 
 
-def observed(*batches: Array, per_channel: bool = False) -> Statistics:
-    statistics = Statistics(per_channel)
+def observed(*batches: Array) -> Statistics:
+    statistics = Statistics()
     for batch in batches:
         statistics.observe(batch)
     return statistics
@@ -26,9 +26,6 @@ def observed(*batches: Array, per_channel: bool = False) -> Statistics:
 
 def assert_same(a: Statistics, b: Statistics) -> None:
     assert all(x.tobytes() == y.tobytes() for x, y in zip(a.record, b.record, strict=True))
-    assert (a.channels is None) == (b.channels is None)
-    if a.channels is not None and b.channels is not None:
-        assert np.array_equal(a.channels, b.channels)
 
 
 @given(NUMBERS)
@@ -48,10 +45,10 @@ def test_figures_are_those_of_the_numbers(numbers: Array) -> None:
 
 @given(SAMPLES, st.permutations(range(12)), st.lists(st.integers(1, 11), max_size=4))
 def test_splitting_and_merging_leave_no_trace(samples: Array, order: list[int], cuts: list[int]) -> None:
-    whole = observed(samples, per_channel=True)
+    whole = observed(samples)
     parts = np.split(samples[order], sorted(set(cuts)))
-    assert_same(whole, observed(*parts, per_channel=True))
-    assert_same(whole, reduce(Statistics.merge, (observed(part, per_channel=True) for part in parts)))
+    assert_same(whole, observed(*parts))
+    assert_same(whole, reduce(Statistics.merge, (observed(part) for part in parts)))
 
 
 def test_merging_changes_neither() -> None:
@@ -99,12 +96,10 @@ def test_significant_bits_are_those_of_frexp(numbers: Array) -> None:
 
 
 def test_nan_and_infinity_are_tallied_and_left_out() -> None:
-    statistics = observed(np.array([[1.0, np.nan, np.inf], [-np.inf, np.nan, np.inf]]), per_channel=True)
+    statistics = observed(np.array([[1.0, np.nan, np.inf], [-np.inf, np.nan, np.inf]]))
     assert (statistics.count, statistics.samples, statistics.nans, statistics.infinities) == (1, 1, 2, (1, 2))
     assert (statistics.minimum, statistics.maximum, statistics.mean_square) == (1.0, 1.0, 1.0)
     assert statistics.bins().counts.tolist() == [1]
-    assert statistics.channels is not None
-    assert statistics.channels.tolist() == [[1.0, np.inf, np.inf], [1.0, -np.inf, -np.inf]]
 
 
 @pytest.mark.parametrize("batches", [(), (np.zeros((0, 3)),), (np.array([np.nan, np.inf]),)])
@@ -132,18 +127,3 @@ def test_views_and_single_numbers_are_counted() -> None:
     assert_same(observed(grid.transpose(0, 2, 1)), observed(grid))
     assert observed(grid[:, ::2]).count == 16
     assert observed(np.float32(3)).mean == 3.0
-
-
-def test_channels_are_those_of_axis_one() -> None:
-    numbers = np.random.default_rng(0).standard_normal((4, 3, 5, 2)).astype(np.float32)
-    channels = observed(numbers[:1], numbers[1:], per_channel=True).channels
-    assert channels is not None
-    assert np.array_equal(channels, [numbers.min((0, 2, 3)), numbers.max((0, 2, 3))])
-
-
-def test_channels_of_changing_number_are_not_kept() -> None:
-    assert observed(np.ones((2, 3)), np.ones((2, 4)), np.ones((2, 3)), per_channel=True).channels is None
-    assert observed(np.ones(3), per_channel=True).channels is None
-    a, b = observed(np.ones((2, 3)), per_channel=True), observed(np.ones((2, 4)), per_channel=True)
-    assert a.merge(b).channels is None
-    assert a.merge(observed(np.ones((2, 3)))).channels is None

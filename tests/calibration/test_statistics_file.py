@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bitsmith.calibration.channels import Channels
 from bitsmith.calibration.collection import Collection
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.calibration.statistics_file import as_npy, load_statistics, save_statistics, to_arrays
@@ -23,11 +24,14 @@ FILE_SETTINGS = settings(suppress_health_check=[HealthCheck.function_scoped_fixt
 
 def collect(seed: int = 0, network: str = "net") -> Collection:
     random = np.random.default_rng(seed)
-    found = {name: Statistics(per_channel=name in ("input", "Größe")) for name in ("input", "/layer/conv:0", "nothing", "Größe")}
-    found["input"].observe(random.standard_normal((3, 2, 4)))
+    found = {name: Statistics() for name in ("input", "/layer/conv:0", "nothing", "Größe")}
+    images = random.standard_normal((3, 2, 4))
+    channels = {"input": Channels.empty(1, 2), "nothing": Channels.empty(2, 1)}
+    for part in (found["input"], channels["input"]):
+        part.observe(images)
     found["/layer/conv:0"].observe(np.maximum(random.standard_normal((3, 50)) * 1e-3, 0))
     found["Größe"].observe(np.array([[np.nan, -1e-42, 3e38], [np.inf, 0.0, -0.0]]))
-    return Collection(found, network)
+    return Collection(found, network, channels)
 
 
 def assert_same(a: Collection, b: Collection) -> None:
@@ -43,8 +47,19 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     back = load_statistics(path)
     assert_same(back, collect())
     assert back["nothing"].count == 0
-    assert back["/layer/conv:0"].channels is None
+    assert list(back.channels) == ["input", "nothing"]
+    assert (back.channels["input"].axis, len(back.channels["input"]), back.channels["nothing"].axis) == (1, 2, 2)
+    assert back.channels["input"][1].mean == collect().channels["input"][1].mean
     assert back["input"].merge(collect()["input"]).count == 48
+
+
+def test_version_1_is_read(tmp_path: Path) -> None:
+    plain = Collection(collect().statistics, "net")
+    written = {**say(version=1)(to_arrays(plain)), "channels": np.zeros((2, 0), np.float32), "widths": np.full(4, -1)}
+    about = json.loads(written["about"].tobytes())
+    del about["channels"]
+    write(tmp_path / "net.stats", {**written, "about": np.frombuffer(json.dumps(about).encode(), np.uint8)})
+    assert_same(load_statistics(tmp_path / "net.stats"), plain)
 
 
 def test_no_values_are_a_sound_file(tmp_path: Path) -> None:
@@ -56,7 +71,8 @@ def test_same_statistics_same_bytes(tmp_path: Path) -> None:
     a, b = tmp_path / "a.stats", tmp_path / "b.stats"
     save_statistics(collect(1).merge(collect(2)), a)
     other = collect(2).merge(collect(1))
-    save_statistics(Collection({name: other[name] for name in reversed(list(other))}, other.network), b)
+    reordered = {name: other[name] for name in reversed(list(other))}
+    save_statistics(Collection(reordered, other.network, dict(reversed(other.channels.items()))), b)
     assert a.read_bytes() == b.read_bytes()
     save_statistics(load_statistics(a), b)
     assert a.read_bytes() == b.read_bytes()
@@ -65,7 +81,8 @@ def test_same_statistics_same_bytes(tmp_path: Path) -> None:
 def test_numpy_itself_can_read_it(tmp_path: Path) -> None:
     save_statistics(collect(), tmp_path / "net.stats")
     with np.load(tmp_path / "net.stats", allow_pickle=False) as archive:
-        assert archive["counts"].sum() == sum(statistics.count for statistics in collect().values())
+        everything = [*collect().values(), *(part for found in collect().channels.values() for part in found)]
+        assert archive["counts"].sum() == sum(statistics.count for statistics in everything)
 
 
 def test_statistics_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -98,7 +115,7 @@ def content() -> bytes:
 
 
 def write(file: io.BytesIO | Path, arrays: Arrays, compression: int = zipfile.ZIP_STORED) -> None:
-    types = {"about": "|u1", "bins": "<u2", "extremes": "<f4", "channels": "<f4"}
+    types = {"about": "|u1", "bins": "<u2", "extremes": "<f4"}
     with zipfile.ZipFile(file, "w", compression) as archive:
         for name, array in arrays.items():
             archive.writestr(f"{name}.npy", as_npy(array.astype(types.get(name, "<i8"))))
@@ -163,7 +180,7 @@ HOSTILE = {
     "not JSON": alter("about", lambda about: about[:-1]),
     "JSON nested too deep": alter("about", lambda about: np.frombuffer(b"[" * 100_000, np.uint8)),
     "another kind": say(kind="weights"),
-    "a later version": say(version=2),
+    "a later version": say(version=3),
     "names are numbers": say(values=[1, 2, 3, 4]),
     "names twice": say(values=["a", "a", "b", "c"]),
     "half a surrogate pair": say(values=["\ud800", "a", "b", "c"]),
@@ -188,8 +205,13 @@ HOSTILE = {
     "samples without numbers": put("tallies", (3, 0), 1),
     "NaN below 0": put("tallies", (0, 1), -1),
     "another rank": alter("totals", lambda totals: totals.reshape(-1)),
-    "widths too wide": put("widths", 0, 2**62),
-    "a NaN channel": put("channels", (0, 0), np.nan),
+    "channels of nothing": say(channels={"absent": [1, 2]}),
+    "channels in a list": say(channels=[[1, 2]]),
+    "channels of axis 0": say(channels={"input": [0, 2], "nothing": [2, 1]}),
+    "channels that are true": say(channels={"input": [1, 2], "nothing": [2, True]}),
+    "too few channels": say(channels={"input": [1, 2]}),
+    "too many channels": say(channels={"input": [1, 2**60], "nothing": [2, 1]}),
+    "a channel that contradicts itself": put("tallies", (4, 0), 10**6),
 }
 
 

@@ -111,12 +111,9 @@ def describe_computed(
     shown = counted if seen is None else seen.reals
     row = Tensor(name, "activation", source, significant_bits(counted), reason=plan.reasons.get(name, ""),
                  distribution=distribution_of_counted(shown, encoding, None if seen is None else seen.codes),
-                 channels=ranges_counted(counted))
+)
     if seen is not None:
         row = replace(row, snr_db=seen.snr_db, largest_error=seen.largest)
     yield row if encoding is None else with_encoding(row, encoding, lost_of_counted(counted, encoding))
 
 
-def ranges_counted(statistics: Statistics) -> Channels | None:
-    """Where calibration kept them."""
-    return None if statistics.channels is None else merged_channels(statistics.channels.T, 1)

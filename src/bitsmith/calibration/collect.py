@@ -9,6 +9,7 @@ from functools import reduce
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from bitsmith.calibration.channels import Channels, Shared
 from bitsmith.calibration.collection import Collection
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.errors import DataError, StatisticsError
@@ -28,7 +29,7 @@ MOST_SAMPLES = 64
 
 def calibrate(
     network: "ir.Model", data: Iterable[Batch], *, values: Sequence[str] | None = None, batch_size: int | None = None,
-    progress: Progress | None = None, per_channel: bool = False,
+    progress: Progress | None = None, channels: Mapping[str, tuple[int, int]] | None = None,
 ) -> Collection:
     """Count the values that a network computes from data.
 
@@ -37,7 +38,7 @@ def calibrate(
     values      names of values to count; None: every float32 value that changes with the input
     batch_size  samples to run at once; None: so many that their values stay in the processor's cache
     progress    called with the number of batches done, and of all batches where `data` has a length
-    per_channel  keep ranges of every index of axis 1, too
+    channels    name of a value -> (axis of its channels, how many): count these one by one, too
 
     As many threads as there are processors each run a piece and count it; the result is the same for any number of them.
     NaN and infinities are tallied, not counted. Raises DataError where data do not fit or there are none, LoadError where the network
@@ -49,9 +50,11 @@ def calibrate(
     workers = min(MOST_WORKERS, processor_count())
     session = Session(network, names, threads=max(1, processor_count() // workers))
     size = batch_size or samples_at_once(network.graph, names)
-    parts = [{name: Statistics(per_channel) for name in names} for _ in range(workers)]
-    count_all(session, pieces(data, size, progress), parts)
-    collection = Collection({name: reduce(Statistics.merge, (part[name] for part in parts)) for name in names})
+    parts = [{name: Statistics() for name in names} for _ in range(workers)]
+    shared = {name: Shared(Channels.empty(*along)) for name, along in (channels or {}).items() if name in names}
+    count_all(session, pieces(data, size, progress), parts, shared)
+    collection = Collection({name: reduce(Statistics.merge, (part[name] for part in parts)) for name in names},
+                            channels={name: found.channels for name, found in shared.items()})
     check_counted(collection)
     return collection
 
@@ -90,7 +93,9 @@ def pieces(data: Iterable[Batch], size: int, progress: Progress | None) -> Itera
         raise DataError("The data are empty; calibration needs at least one sample.")
 
 
-def count_all(session: "Session", batches: Iterable[Batch], parts: Sequence[Mapping[str, Statistics]]) -> None:
+def count_all(
+    session: "Session", batches: Iterable[Batch], parts: Sequence[Mapping[str, Statistics]], shared: Mapping[str, Shared]
+) -> None:
     """Run and count every batch on as many threads as there are parts; each part is with one thread at a time. Few batches wait at once."""
     free: SimpleQueue[Mapping[str, Statistics]] = SimpleQueue()
     for part in parts:
@@ -101,6 +106,8 @@ def count_all(session: "Session", batches: Iterable[Batch], parts: Sequence[Mapp
         try:
             for name, array in session.run(batch).items():
                 part[name].observe(array)
+                if name in shared:
+                    shared[name].observe(array, name)
         finally:
             free.put(part)
 

@@ -1,8 +1,9 @@
-"""The statistics of a network's values by name, and which network they are of."""
+"""The statistics of a network's values by name, of their channels where these were asked for, and which network they are of."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from bitsmith.calibration.channels import Channels
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.errors import StatisticsError
 
@@ -11,10 +12,12 @@ from bitsmith.errors import StatisticsError
 class Collection(Mapping[str, Statistics]):
     """statistics  by the name of their value
     network     fingerprint of the network they are of, in the caller's own words; '' where nobody said
+    channels    name of a value -> statistics of each of its channels, where they were kept: `channels["conv1"][3].mean`
     """
 
     statistics: Mapping[str, Statistics]
     network: str = ""
+    channels: Mapping[str, Channels] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Statistics:
         return self.statistics[name]
@@ -33,8 +36,13 @@ class Collection(Mapping[str, Statistics]):
     def merge(self, other: "Collection") -> "Collection":
         """The statistics of both, of two runs over different samples. Raises StatisticsError where they are of different networks."""
         self.check_network(other.network)
-        if set(self) != set(other):
-            only = min(set(self) ^ set(other))
-            raise StatisticsError(f"Only one of these has statistics of '{only}'; calibrate the same values in all parts.")
+        check_same(set(self), set(other), "statistics")
+        check_same(set(self.channels), set(other.channels), "statistics per channel")
         merged = {name: statistics.merge(other[name]) for name, statistics in self.items()}
-        return Collection(merged, self.network or other.network)
+        channels = {name: mine.merge(other.channels[name], name) for name, mine in self.channels.items()}
+        return Collection(merged, self.network or other.network, channels)
+
+
+def check_same(mine: set[str], others: set[str], what: str) -> None:
+    if mine != others:
+        raise StatisticsError(f"Only one of these has {what} of '{min(mine ^ others)}'; calibrate the same values in all parts.")

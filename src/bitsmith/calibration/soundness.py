@@ -36,5 +36,5 @@ def extremes_are_sound(record: Record) -> bool:
     low, high = record.extremes
     if not record.tallies[SAMPLES]:
         return bool(low == np.inf and high == -np.inf)
-    bins = Statistics(record=record).bins()
+    bins = Statistics(record).bins()
     return bool(bins.low[0] <= low <= bins.high[0] and bins.low[-1] <= high <= bins.high[-1] and low <= high)

@@ -47,16 +47,12 @@ class Bins(NamedTuple):
 class Statistics:
     """What was counted of one value (or of several that share an encoding).
 
-    per_channel   keep minimum and maximum of every index of axis 1 as well
-    channels      float32 [2, channels]: these; None where they are not kept or axis 1 changes its length
-    record        all else (see counting.Record)
+    record  see counting.Record
 
     Everything in it is exact or a whole number, so it does not depend on how samples were split into batches, nor on the order
     in which parts were merged. The one rounding: the sum and the sum of squares of each sample are taken in float64, in a fixed order.
     """
 
-    per_channel: bool = False
-    channels: Array | None = None
     record: Record = field(default_factory=Record.empty)
 
     def observe(self, values: Array) -> None:
@@ -68,13 +64,7 @@ class Statistics:
             numbers = np.ascontiguousarray(values, np.float32)
         if not numbers.size:
             return
-        if self.per_channel:
-            self._observe_channels(numbers)
         count(numbers.reshape(len(numbers), -1), self.record)
-
-    def _observe_channels(self, numbers: Array) -> None:
-        found = channel_ranges(numbers)
-        self.channels = widen_channels(self.channels, found) if self.samples else found
 
     def merge(self, other: Self) -> Self:
         """The statistics of both together; neither is changed."""
@@ -85,12 +75,7 @@ class Statistics:
             counts[occupied] += part[occupied]
         totals = np.stack([to_limbs(from_limbs(x) + from_limbs(y)) for x, y in zip(a.totals, b.totals, strict=True)])
         record = Record(counts, totals, widen(a.extremes[:, None], b.extremes[:, None])[:, 0], a.tallies + b.tallies)
-        return type(self)(self.per_channel and other.per_channel, self._merged_channels(other), record)
-
-    def _merged_channels(self, other: Self) -> Array | None:
-        if not (self.samples and other.samples):
-            return self.channels if self.samples else other.channels
-        return widen_channels(self.channels, other.channels)
+        return type(self)(record)
 
     @property
     def count(self) -> int:
@@ -192,21 +177,6 @@ def bin_edges(places: Array) -> tuple[Array, Array]:
     tops = np.where(negative, BINS // 2 - 1 - places, places - BINS // 2)
     near, far = bin_starts(tops), bin_starts(tops + 1)
     return np.where(negative, -far, near), np.where(negative, -near, far)
-
-
-def channel_ranges(numbers: Array) -> Array | None:
-    """float32 [2, channels]: smallest and largest finite number of each index of axis 1; None for arrays without that axis."""
-    if numbers.ndim < 2:
-        return None
-    folded = numbers.reshape(*numbers.shape[:2], -1)
-    finite = np.isfinite(folded)
-    low, high = np.where(finite, folded, np.inf).min((0, 2)), np.where(finite, folded, -np.inf).max((0, 2))
-    return np.asarray(np.stack([low, high]), np.float32)
-
-
-def widen_channels(a: Array | None, b: Array | None) -> Array | None:
-    """`widen` where both are of the same channels, else None."""
-    return widen(a, b) if a is not None and b is not None and a.shape == b.shape else None
 
 
 def widen(a: Array, b: Array) -> Array:

@@ -1,14 +1,16 @@
 """The file `net.stats`: an .npz archive of plain arrays, not compressed. Same statistics, same bytes; nothing in it is unpickled.
 
-    about      uint8    JSON: what this is, which network it is of, the names of the values in order
-    bins       uint16   [all bins]         occupied bins of every value, one value after the other, ascending
+    about      uint8    JSON: what this is, which network it is of, the names of the values in order, and, where statistics per channel were
+                        kept, {"channels": {name: [axis, channels]}}
+    bins       uint16   [all bins]         occupied bins of every record, one record after the other, ascending
     counts     int64    [all bins]         how many numbers each holds
-    occupied   int64    [values]           how many bins each value has
-    totals     int64    [values, 4, 20]    and the rest of each record (see counting.Record)
-    extremes   float32  [values, 2]
-    tallies    int64    [values, 4]
-    channels   float32  [2, all channels]  ranges of channels, where they were kept
-    widths     int64    [values]           how many channels each value has; -1 where they were not kept
+    occupied   int64    [records]          how many bins each record has
+    totals     int64    [records, 4, 20]   and the rest of each record (see counting.Record)
+    extremes   float32  [records, 2]
+    tallies    int64    [records, 4]
+
+First come the records of values in the order of their names, then those of channels in the order of the names in "channels".
+Version 1 had no channels, and two arrays more (`channels`, `widths`) that nobody filled.
 """
 
 import io
@@ -17,13 +19,16 @@ import math
 import re
 import struct
 import zipfile
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bitsmith.calibration.channels import MOST_CHANNELS, Channels
 from bitsmith.calibration.collection import Collection
-from bitsmith.calibration.counting import BINS, Record
+from bitsmith.calibration.counting import Record, empty_counts
 from bitsmith.calibration.exact import LIMBS
 from bitsmith.calibration.soundness import check_record
 from bitsmith.calibration.statistics import Statistics
@@ -32,10 +37,10 @@ from bitsmith.files import write_atomically
 from bitsmith.numerics.formats import Array
 
 KIND = "bitsmith statistics"
-VERSION = 1
+VERSION = 2
 MOST_VALUES = 2**16
-TYPES = {"about": "|u1", "bins": "<u2", "counts": "<i8", "occupied": "<i8", "totals": "<i8", "extremes": "<f4", "tallies": "<i8",
-         "channels": "<f4", "widths": "<i8"}
+TYPES = {"about": "|u1", "bins": "<u2", "counts": "<i8", "occupied": "<i8", "totals": "<i8", "extremes": "<f4", "tallies": "<i8"}
+OF_VERSION_1 = ("channels", "widths")
 HEADER = re.compile(rb"\{'descr': '([<|][a-z]\d)', 'fortran_order': False, 'shape': \(((?:\d{1,15}(?:, |,)?)*)\), \} *\n")
 DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, struct.error, ValueError, OverflowError, KeyError)
 
@@ -60,11 +65,12 @@ def as_npy(array: Array) -> bytes:
 
 def to_arrays(collection: Collection) -> dict[str, Array]:
     names = sorted(collection)
-    all_statistics = [collection[name] for name in names]
-    records = [statistics.record for statistics in all_statistics]
+    channels = {name: found for name, found in sorted(collection.channels.items()) if name in collection}
+    of_channels = [part.record for found in channels.values() for part in found]
+    records = [*(collection[name].record for name in names), *of_channels]
     bins = [np.flatnonzero(record.counts != 0) for record in records]
-    channels = [statistics.channels for statistics in all_statistics]
-    about = {"kind": KIND, "version": VERSION, "network": collection.network, "values": names}
+    about = {"kind": KIND, "version": VERSION, "network": collection.network, "values": names,
+             "channels": {name: [found.axis, len(found)] for name, found in channels.items()}}
     return {
         "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
         "bins": np.concatenate([*bins, np.zeros(0, np.int64)]),
@@ -73,8 +79,6 @@ def to_arrays(collection: Collection) -> dict[str, Array]:
         "totals": np.array([r.totals for r in records], np.int64).reshape(-1, 4, LIMBS),
         "extremes": np.array([r.extremes for r in records], np.float32).reshape(-1, 2),
         "tallies": np.array([r.tallies for r in records], np.int64).reshape(-1, 4),
-        "channels": np.concatenate([np.zeros((2, 0), np.float32), *(c for c in channels if c is not None)], axis=1),
-        "widths": np.array([-1 if c is None else c.shape[1] for c in channels], np.int64),
     }
 
 
@@ -98,7 +102,8 @@ def read_arrays(path: Path) -> dict[str, Array]:
     with zipfile.ZipFile(path) as archive:
         size = path.stat().st_size
         entries = {entry.filename: entry for entry in archive.infolist()}
-        if sorted(entries) != sorted(f"{name}.npy" for name in TYPES) or len(entries) != len(archive.infolist()):
+        wanted = {f"{name}.npy" for name in TYPES}
+        if set(entries) - {f"{name}.npy" for name in OF_VERSION_1} != wanted or len(entries) != len(archive.infolist()):
             raise ValueError("it holds other things")
         if any(e.compress_type != zipfile.ZIP_STORED or not e.compress_size == e.file_size <= size for e in entries.values()):
             raise ValueError("its entries have impossible sizes")
@@ -119,21 +124,24 @@ def from_npy(content: bytes, dtype: str) -> Array:
 
 def from_arrays(arrays: dict[str, Array]) -> Collection:
     about = read_about(arrays["about"])
-    names = about["values"]
-    sizes, widths = arrays["occupied"], arrays["widths"]
-    bin_ends, channel_ends = ends(sizes, len(names), arrays["bins"]), ends(np.maximum(widths, 0), len(names), arrays["channels"].T)
-    shapes = {"counts": arrays["bins"].shape, "totals": (len(names), 4, LIMBS), "extremes": (len(names), 2), "tallies": (len(names), 4)}
-    if any(arrays[name].shape != shape for name, shape in shapes.items()) or arrays["channels"].shape[0] != 2:
+    names, along = about["values"], about["channels"]
+    labels = [*names, *(f"{name}, channel {i}" for name, (_, count) in along.items() for i in range(count))]
+    records = [check_record(record, label) for record, label in zip(read_records(arrays, len(labels)), labels, strict=True)]
+    parts = iter([Statistics(record) for record in records])
+    found = {name: next(parts) for name in names}
+    channels = {name: Channels(axis, tuple(islice(parts, count))) for name, (axis, count) in along.items()}
+    return Collection(found, about["network"], channels)
+
+
+def read_records(arrays: dict[str, Array], count: int) -> Iterator[Record]:
+    """So many. Raises ValueError where the arrays hold another number."""
+    starts = ends(arrays["occupied"], count, arrays["bins"])
+    shapes = {"counts": arrays["bins"].shape, "totals": (count, 4, LIMBS), "extremes": (count, 2), "tallies": (count, 4)}
+    if any(arrays[name].shape != shape for name, shape in shapes.items()):
         raise ValueError("its arrays do not fit each other")
-    if np.isnan(arrays["channels"]).any():
-        raise ValueError("its channels hold NaN")
-    found = {}
-    for i, name in enumerate(names):
-        counts = spread(*(arrays[key][bin_ends[i]:bin_ends[i + 1]] for key in ("bins", "counts")))
-        record = Record(counts, *(arrays[key][i].copy() for key in ("totals", "extremes", "tallies")))
-        channels = arrays["channels"][:, channel_ends[i]:channel_ends[i + 1]].copy() if widths[i] >= 0 else None
-        found[name] = Statistics(widths[i] >= 0, channels, check_record(record, name))
-    return Collection(found, about["network"])
+    for i in range(count):
+        counts = spread(*(arrays[key][starts[i]:starts[i + 1]] for key in ("bins", "counts")))
+        yield Record(counts, *(arrays[key][i].copy() for key in ("totals", "extremes", "tallies")))
 
 
 def read_about(content: Array) -> dict[str, Any]:
@@ -143,11 +151,23 @@ def read_about(content: Array) -> dict[str, Any]:
         raise ValueError("it does not say what it is") from None
     if not isinstance(about, dict) or about.get("kind") != KIND:
         raise ValueError("it does not say that it holds statistics")
-    if about.get("version") != VERSION:
-        raise ValueError(f"it has version {about.get('version')} and this bitsmith reads {VERSION}")
-    if not isinstance(about.get("network"), str) or not are_names(about.get("values")):
+    if about.get("version") not in range(1, VERSION + 1):
+        raise ValueError(f"it has version {about.get('version')} and this bitsmith reads up to {VERSION}")
+    about = {"channels": {}, **about}
+    sound = isinstance(about.get("network"), str) and are_names(about.get("values")) and are_channels(about["channels"], about["values"])
+    if not sound:
         raise ValueError("it does not say what it is of")
     return about
+
+
+def are_channels(channels: object, values: list[str]) -> bool:
+    """{name of a value: [axis, channels]}, not of more channels than are ever counted."""
+    if not isinstance(channels, dict) or not set(channels) <= set(values):
+        return False
+    pairs = list(channels.values())
+    if not all(isinstance(pair, list) and len(pair) == 2 and all(type(n) is int and n > 0 for n in pair) for pair in pairs):
+        return False
+    return bool(sum(count for _, count in pairs) <= MOST_CHANNELS)
 
 
 def are_names(names: object) -> bool:
@@ -170,6 +190,6 @@ def spread(bins: Array, counts: Array) -> Array:
     """Occupied bins as the whole histogram."""
     if (np.diff(bins.astype(np.int64)) <= 0).any() or (counts <= 0).any():
         raise ValueError("its histograms are not in order")
-    histogram = np.zeros(BINS, np.int64)
+    histogram = empty_counts()
     histogram[bins] = counts
     return histogram

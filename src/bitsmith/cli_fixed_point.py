@@ -1,0 +1,57 @@
+"""The command that finds fixed-point types."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from bitsmith.cli_options import AsJson, Images, LeastError, Limit, MaybeSamples, Network, Statistics, Tolerance, ValueName
+from bitsmith.cli_parts import open_samples, show
+from bitsmith.errors import DataError
+
+fixed_points = typer.Typer()
+
+
+@fixed_points.command("fixed-point")
+def fixed_point(
+    network: Network,
+    data: MaybeSamples = None,
+    stats: Statistics = None,
+    bits: Annotated[int, typer.Option(metavar="COUNT", help="Bits of a word, its sign included.")] = 8,
+    tolerance: Tolerance = None,
+    least_error: LeastError = False,
+    value: ValueName = None,
+    image: Images = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which fixed-point type suits each parameter and, with data or statistics, each activation, and what it loses.
+
+    \b
+    Examples:
+      bitsmith fixed-point net.onnx
+      bitsmith fixed-point net.onnx --data calibration.npz --tolerance 0.01
+      bitsmith fixed-point net.onnx --value conv1.weight
+    """
+    from bitsmith import display_fixed_point as display
+    from bitsmith import workflow
+    from bitsmith.analysis.fixed_point import analyze_fixed_point, compare_fraction_lengths
+    from bitsmith.analysis.significant_bits import count_significant_bits
+    from bitsmith.calibration.statistics_file import load_statistics
+    from bitsmith.terminal import progress_bar
+
+    if data is not None and stats is not None:
+        raise DataError("Give --data or --stats, not both: statistics are what data become.")
+    loaded = workflow.load(network)
+    counted = None if stats is None else load_statistics(stats)
+    if data is not None:
+        with progress_bar("calibrating") as advance:
+            counted = workflow.calibrate(loaded, open_samples(data, loaded, image, limit), progress=advance)
+    if value is not None:
+        choices = compare_fraction_lengths(loaded, value, counted, word_length=bits)
+        show(display.show_fraction_lengths(choices), choices.to_dict(), as_json)
+        return
+    scaling: Literal["largest", "least_error"] = "least_error" if least_error else "largest"
+    found = analyze_fixed_point(loaded, counted, word_length=bits, tolerance=tolerance, scaling=scaling)
+    significant = count_significant_bits(loaded, counted)
+    data_shown = {**found.to_dict(), "significant_bits": [row.to_dict() for row in significant]}
+    show(display.show_fixed_point(found, significant), data_shown, as_json)
