@@ -13,6 +13,7 @@ from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from bitsmith.errors import LoadError
 from bitsmith.loading.read_onnx import read_file
 from bitsmith.loading.tensors import read_tensor
+from bitsmith.loading.to_onnx import with_graph
 from bitsmith.numerics.formats import Array
 
 LARGE = 2**16       # bytes; larger weights stay outside the message, which must not reach 2 GB
@@ -120,11 +121,6 @@ def view_without(graph: ir.Graph, absent: dict[str, Any]) -> ir.GraphView:
     ]
     return ir.GraphView(graph.inputs, graph.outputs, nodes=list(graph), initializers=initializers, name=graph.name,
                         opset_imports=dict(graph.opset_imports))
-
-
-def with_graph(network: ir.Model, view: ir.GraphView) -> ir.Model:
-    """A model of the view. onnx_ir writes views as it writes graphs, though the type of a model does not say so."""
-    return ir.Model(view, ir_version=network.ir_version, functions=list(network.functions.values()))     # type: ignore[arg-type]
 
 
 def nowhere(tensor: ir.TensorProtocol) -> ir.ExternalTensor:
