@@ -43,8 +43,8 @@ def assert_same(a: Collection, b: Collection) -> None:
 
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "net.stats"
-    save_statistics(collect(), path)
-    back = load_statistics(path)
+    save_statistics(collect(), str(path))
+    back = load_statistics(str(path))
     assert_same(back, collect())
     assert back["nothing"].count == 0
     assert list(back.channels) == ["input", "nothing"]

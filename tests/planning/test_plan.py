@@ -55,7 +55,7 @@ def test_files_that_are_no_plans(text: str, tmp_path: Path) -> None:
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="is not a plan"):
+    with pytest.raises(PlanError, match="There is no file"):
         load_plan(tmp_path / "nothing.plan.json")
 
 

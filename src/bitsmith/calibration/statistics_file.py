@@ -45,7 +45,7 @@ HEADER = re.compile(rb"\{'descr': '([<|][a-z]\d)', 'fortran_order': False, 'shap
 DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, struct.error, ValueError, OverflowError, KeyError)
 
 
-def save_statistics(collection: Collection, path: Path) -> None:
+def save_statistics(collection: Collection, path: str | Path) -> None:
     """Write beside and rename. Values are sorted by name, so that the order in which parts were merged leaves no trace.
 
     Raises BitsmithError where the file cannot be written.
@@ -54,7 +54,7 @@ def save_statistics(collection: Collection, path: Path) -> None:
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
         for name, array in to_arrays(collection).items():
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), as_npy(array.astype(TYPES[name])))
-    write_atomically(path, content.getvalue())
+    write_atomically(Path(path), content.getvalue())
 
 
 def as_npy(array: Array) -> bytes:
@@ -82,10 +82,10 @@ def to_arrays(collection: Collection) -> dict[str, Array]:
     }
 
 
-def load_statistics(path: Path, network: str = "") -> Collection:
+def load_statistics(path: str | Path, network: str = "") -> Collection:
     """The statistics in a file. Raises StatisticsError where it is none, is damaged, or is of another network than the one named."""
     try:
-        arrays = read_arrays(path)
+        arrays = read_arrays(Path(path))
         collection = from_arrays(arrays)
     except FileNotFoundError:
         raise StatisticsError(f"There is no file '{path}'; make it with `bitsmith calibrate`.") from None

@@ -46,7 +46,11 @@ class Plan:
 
 
 def load_plan(path: str | Path) -> Plan:
-    """Read a plan. Raises PlanError when the file is not one."""
+    """Read a plan. Raises PlanError when the file is not one, or not there."""
+    if not Path(path).exists():
+        raise PlanError(f"There is no file '{path}'. Plans are the .plan.json files that 'bitsmith quantize' writes.")
+    if Path(path).is_dir():
+        raise PlanError(f"'{path}' is not a plan but a folder. Plans are the .plan.json files that 'bitsmith quantize' writes.")
     try:
         data = json.loads(Path(path).read_bytes())
         if data["bitsmith_plan"] != VERSION:
@@ -58,7 +62,9 @@ def load_plan(path: str | Path) -> Plan:
             names_in(data["in_float"]),
             {str(key): value for key, value in data["made_with"].items()},
         )
-    except (PlanError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+    except OSError as problem:
+        raise PlanError(f"'{path}' cannot be read: {problem.strerror or problem}.") from problem
+    except (PlanError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise PlanError(f"'{path}' is not a plan: {problem}. Plans are the .plan.json files that 'bitsmith quantize' writes.") from problem
 
 
