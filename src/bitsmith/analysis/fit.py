@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bitsmith.analysis.evaluate import decibels
-from bitsmith.calibration.ranges.percentile import ZERO_BIN
+from bitsmith.calibration.loss import ZERO_BIN
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.numerics.formats import Array
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from bitsmith.analysis.fingerprint import fingerprint
 from bitsmith.analysis.tensors import counted_values, parameters
 from bitsmith.calibration.collection import Collection
-from bitsmith.calibration.ranges.percentile import ZERO_BIN
+from bitsmith.calibration.loss import ZERO_BIN
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.numerics.formats import Array
 
