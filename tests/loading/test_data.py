@@ -256,3 +256,42 @@ def test_counts_below_one_are_refused(wrong: Callable[[Data], Any]) -> None:
 def test_batches_of_a_mapping_are_views() -> None:
     """Nothing is copied where types and layout fit already."""
     assert all(np.shares_memory(batch["input"], X) for batch in open_data(X, ONE).batches(4))
+
+
+ONE_INPUT = [ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(["N", 4]))]
+
+
+@pytest.mark.parametrize("samples", [1, 64, 65, 500, 1000])
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize("kind", ["held", "npy", "npz", "packed", "columns"])
+def test_shards_together_are_the_batches_of_the_whole(samples: int, count: int, kind: str, tmp_path: Path) -> None:
+    x, y = np.arange(samples * 4, dtype=np.float32).reshape(samples, 4), np.arange(samples)
+    whole = open_data(stored(kind, x, y, tmp_path), ONE_INPUT).every(2)
+    batches = [(b["x"].tolist(), None if labels is None else labels.tolist()) for b, labels in whole.labelled()]
+    if count > len(batches):
+        with pytest.raises(DataError, match="too few"):
+            whole.shard(1, count)
+        return
+    shards = [whole.shard(number, count) for number in range(1, count + 1)]
+    assert [(b["x"].tolist(), None if labels is None else labels.tolist()) for s in shards for b, labels in s.labelled()] == batches
+    assert sum(s.samples or 0 for s in shards) == whole.samples
+
+
+def stored(kind: str, x: Any, y: Any, folder: Path) -> Any:
+    """The samples in one of the forms that data have."""
+    if kind == "held":
+        return {"x": x, "y": y}
+    if kind in ("npy", "columns"):
+        np.save(folder / "x.npy", np.asfortranarray(x) if kind == "columns" else x)
+        return folder / "x.npy"
+    (np.savez_compressed if kind == "packed" else np.savez)(folder / "x.npz", x=x, y=y)
+    return folder / "x.npz"
+
+
+def test_shards_of_what_cannot_be_read_from_the_middle_are_refused() -> None:
+    with pytest.raises(DataError, match="shards"):
+        open_data([np.zeros((1, 4), np.float32)] * 200, ONE_INPUT).shard(1, 2)
+    whole = open_data({"x": np.zeros((200, 4), np.float32)}, ONE_INPUT)
+    for number in (0, 4):
+        with pytest.raises(DataError, match="no shard"):
+            whole.shard(number, 3)

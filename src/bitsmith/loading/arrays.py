@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -37,6 +37,9 @@ class Lazy(Protocol):
     def parts(self, size: int, step: int = 1) -> Iterator[Array]:
         """Every step-th sample from the first on, in order, `size` at a time (the last part may be shorter)."""
 
+    def between(self, first: int, end: int) -> "Lazy":
+        """The samples from `first` on and before `end`; the others are never read where that can be."""
+
 
 @dataclass(frozen=True)
 class Held:
@@ -55,6 +58,9 @@ class Held:
     def parts(self, size: int, step: int = 1) -> Iterator[Array]:
         picked = self.array[::step]
         yield from (picked[start:start + size] for start in range(0, len(picked), size))
+
+    def between(self, first: int, end: int) -> "Held":
+        return Held(self.array[first:end])
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,12 @@ class Mapped:
         for start in range(0, self.shape[0], size * step):
             rows = min(size * step, self.shape[0] - start)
             yield self.map(self.offset + start * width, (rows, *self.shape[1:]), "C")[::step]
+
+    def between(self, first: int, end: int) -> Lazy:
+        if self.by_columns:
+            return Held(self.map(self.offset, self.shape, "F")[first:end])
+        start = self.offset + first * self.dtype.itemsize * math.prod(self.shape[1:])
+        return replace(self, offset=start, shape=(end - first, *self.shape[1:]))
 
     def map(self, offset: int, shape: tuple[int, ...], order: str) -> Array:
         if not math.prod(shape):
@@ -105,6 +117,11 @@ class Packed:
                     skip(stream, width * min(step - 1, self.shape[0] - 1 - index))
                 yield part
             skip(stream, 1)     # the end, where the archive's checksum is compared
+
+    def between(self, first: int, end: int) -> "Packed":
+        """What lies before `first` is unpacked and passed over."""
+        start = self.offset + first * self.dtype.itemsize * math.prod(self.shape[1:])
+        return replace(self, offset=start, shape=(end - first, *self.shape[1:]))
 
 
 def fill(stream: IO[bytes], part: Array) -> None:

@@ -38,6 +38,11 @@ class Arrays:
         for parts in zip(*(array.parts(size, step) for array in self.inputs.values()), strict=True):
             yield dict(zip(self.inputs, parts, strict=True)), next(labels, None)
 
+    def between(self, first: int, end: int) -> "Arrays":
+        """The samples from `first` on and before `end`."""
+        inputs = {name: array.between(first, end) for name, array in self.inputs.items()}
+        return Arrays(inputs, None if self.labels is None else self.labels.between(first, end))
+
 
 @dataclass(frozen=True)
 class Data:
@@ -113,6 +118,23 @@ class Data:
             raise DataError(f"Every first, second ... sample can be taken, not every {step}th.")
         most, samples = (None if number is None else -(-number // step) for number in (self.most, self.samples))
         return replace(self, step=self.step * step, most=most, samples=samples)
+
+    def shard(self, number: int, count: int) -> "Data":
+        """The number-th (from 1) of so many parts, to be read by a process of its own.
+
+        Parts begin where batches begin, so that all parts together are the very batches that one process would read.
+        Raises DataError for data that cannot be read from the middle, and for a part that would be empty.
+        """
+        if not isinstance(self.source, Arrays) or self.samples is None:
+            raise DataError("Only arrays, .npz and .npy files and folders of images can be read in shards; save the samples so.")
+        batches = -(-self.samples // SIZE)
+        if not 1 <= number <= count:
+            raise DataError(f"Shards are numbered from 1 to their count; there is no shard {number}/{count}.")
+        if count > batches:
+            raise DataError(f"{self.samples} samples are {batches} batches of {SIZE}, too few for {count} shards; use at most {batches}.")
+        first, end = (min(batches * n // count * SIZE, self.samples) for n in (number - 1, number))
+        last = (end - 1) * self.step + 1
+        return replace(self, source=self.source.between(first * self.step, last), samples=end - first, most=None)
 
 
 def open_data(source: Any, network: ir.Model | Iterable[ir.Value], *, preprocessing: Preprocessing | None = None) -> Data:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -124,6 +124,9 @@ class Images:
                                     "bring them to one size (size, crop).")
                 part[row] = image
             yield part
+
+    def between(self, first: int, end: int) -> "Images":
+        return replace(self, files=self.files[first:end])
 
     def read(self, file: Path) -> Array:
         """Raises DataError naming the file."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bitsmith.running.serialized import Serialized
 
 Network = Union["ir.Model", str, "PathLike[str]"]
+MOST_COPIED = 2**30 # bytes of weights that onnxruntime may copy into the order that its kernels like best
 FATAL_ONLY = 4      # errors come as exceptions, warnings concern nobody
 
 
@@ -111,6 +112,8 @@ def session_options(serialized: "Serialized", optimise: bool, threads: int | Non
     options.log_severity_level = FATAL_ONLY
     options.enable_mem_pattern = False      # it plans memory for shapes that come again; filling that anew costs a short pass 10 %
     options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL if optimise else GraphOptimizationLevel.ORT_DISABLE_ALL
+    if sum(array.nbytes for array, _ in serialized.weights.values()) > MOST_COPIED:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
     values: list[Any] = [OrtValue.ortvalue_from_numpy_with_onnx_type(array, kind) for array, kind in serialized.weights.values()]
