@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from bitsmith.errors import TargetError
-from bitsmith.numerics import Format, parse_format
+from bitsmith.numerics import Encoding, Format, parse_format
 
 
 def no_advice(graph: ir.Graph) -> Mapping[str, str]:
@@ -24,7 +24,7 @@ class Accepts:
     dynamic                activation ranges may be found at run time
     ends_in_float          operators whose integer kernel needs no encoding of its output
     tensor_scales          operators that run faster with one scale for a whole weight, where their result is codes
-    whole_bytes            weights of fewer than 8 bits are stored in bytes, but for those in blocks
+    whole_bytes            weights of fewer than 8 bits are stored in bytes, but for those of up to 4 bits in blocks
     faster_in_float        nodes by name that this target runs faster in float, each with the reason
     """
 
@@ -39,6 +39,11 @@ class Accepts:
     tensor_scales: frozenset[str] = frozenset()
     whole_bytes: bool = False
     faster_in_float: Callable[[ir.Graph], Mapping[str, str]] = no_advice
+
+    def stored_bits(self, weight: Encoding) -> int:
+        """Bits that each code of a weight takes in this target's files: codes of up to 4 bits are packed where it has kernels for them."""
+        packed = weight.format.bits <= 4 and (not self.whole_bytes or len(weight.blocks.sizes) > 1)
+        return 4 if packed else 8 * weight.format.storage.itemsize
 
     def choose(self, choice: str | int, role: str, owner: str) -> Format:
         """The format for a width or a format's name. Raises TargetError naming the owner when there is none."""

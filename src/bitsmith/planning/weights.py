@@ -18,7 +18,8 @@ from bitsmith.planning.recipe import Rule, parse_granularity
 
 BIAS = Integer(32)
 LARGEST_BIAS = 2.0**30          # half of int32: the other half is left to the products
-IN_BYTES = "each takes a whole byte in the file, since this target has no kernel for fewer bits"
+ROOMY = "each takes {} in the file, since this target takes nothing narrower"
+ROOMS = {4: "half a byte", 8: "a whole byte", 16: "two bytes"}
 FINE_BIAS = 2.0**20             # codes that a bias gets where its channel has no weights that would set the scale
 
 
@@ -39,9 +40,9 @@ def plan_weights(placement: Placement, accepts: Accepts, encodings: dict[str, En
     for weight in dict.fromkeys(use.weight for use in uses):
         chosen = settle([use for use in uses if use.weight is weight], accepts)
         encodings[weight.name or ""] = encoding = encode_weight(chosen, accepts)
-        roomy = accepts.whole_bytes and encoding.format.bits < 8 and len(encoding.blocks.sizes) < 2
+        room = accepts.stored_bits(encoding)
         said = f"{encoding.format.name}: min_max of the weights, per {chosen.asked.granularity}"
-        reasons[weight.name or ""] = said + (f"; {IN_BYTES}" if roomy else "")
+        reasons[weight.name or ""] = said + ("; " + ROOMY.format(ROOMS[room]) if room > encoding.format.bits else "")
     biased = [(use, bias) for use in uses if use.node in placement.integer and (bias := bias_of(use.node)) is not None]
     for use, bias in biased:
         reasons[bias.name or ""] = "int32 at the scale input * weight" + make_room(use, bias, encodings)

@@ -25,10 +25,12 @@ ONNXRUNTIME = OnnxTarget(
     refinements=(unpack_at_loading, keep_products_apart, keep_channels_last),
 )
 TENSORRT = OnnxTarget(
-    Accepts("tensorrt", activations=("int8",), weights=("int8", "int4"), zero_points=False, dynamic=False, ends_in_float=ENDS_IN_FLOAT),
+    Accepts(
+        "tensorrt", activations=("int8",), weights=("int8", "int4"), zero_points=False, dynamic=False, ends_in_float=ENDS_IN_FLOAT,
+        whole_bytes=True,
+    ),
 )
 STANDARD = OnnxTarget(
     Accepts("onnx", activations=(*UNSIGNED, *SIGNED, *LONG), weights=(*SIGNED, *UNSIGNED), ends_in_float=ENDS_IN_FLOAT),
-    packs_int4=True,
 )
 TARGETS = {t.accepts.target: t for t in (ONNXRUNTIME, TENSORRT, STANDARD)}

@@ -8,6 +8,13 @@ from bitsmith.numerics import Encoding
 from bitsmith.numerics.formats import Array
 
 
+def container(encoding: Encoding, *, packs_int4: bool) -> ir.DataType:
+    """The type that holds a constant's codes: the next one that is wide enough. Codes in blocks of 4 bits and less are always packed."""
+    if encoding.format.bits <= 4 and (packs_int4 or len(encoding.blocks.sizes) > 1):
+        return ir.DataType.INT4 if encoding.format.lowest < 0 else ir.DataType.UINT4
+    return ir.DataType.from_numpy(encoding.format.storage)
+
+
 def stored(codes: Array, dtype: ir.DataType, name: str | None = None) -> ir.TensorProtocol:
     """Codes as a tensor of the container type; 4-bit codes two to the byte."""
     return ir.tensor(np.asarray(codes, order="C").astype(dtype.numpy()), dtype=dtype, name=name)

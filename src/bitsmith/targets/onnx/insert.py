@@ -12,7 +12,7 @@ from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
 from bitsmith.rewrites.edits import discard
 from bitsmith.targets.onnx.averages import write_averages
-from bitsmith.targets.onnx.constants import stored, stored_blocks
+from bitsmith.targets.onnx.constants import container, stored, stored_blocks
 
 # Movements whose kernels take 8-bit codes.
 ON_CODES = {"Pad", "Slice", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Split", "Gather", "MaxPool", "Concat"}
@@ -196,9 +196,7 @@ def quantize_constant(writer: Writer, value: ir.Value, encoding: Encoding) -> No
     """Codes take the place of a constant, under its name, and DQ stands behind them."""
     array, name, readers = constant(value), value.name or "", Readers(value)
     assert array is not None
-    dtype = ir.DataType.from_numpy(encoding.format.storage)
-    if encoding.format.bits == 4 and (writer.packs_int4 or len(encoding.blocks.sizes) > 1):
-        dtype = ir.DataType.INT4 if encoding.format.lowest < 0 else ir.DataType.UINT4
+    dtype = container(encoding, packs_int4=writer.packs_int4)
     scales, attributes = writer.add_scales(name, encoding, dtype, array.shape)
     value.const_value = stored(encoding.quantize(array), dtype, name)
     value.type = ir.TensorType(dtype)

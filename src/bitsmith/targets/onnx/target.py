@@ -18,13 +18,11 @@ from bitsmith.targets.onnx.insert import insert_quantization
 class OnnxTarget:
     """accepts      what the runtime takes
     moves_codes  movements (Pad, Slice, MaxPool ...) stand on codes, without Q/DQ around them
-    packs_int4   4-bit codes are stored in half a byte, not in a byte
     refinements  change the finished file without changing what it computes; they know which nodes compute in float
     """
 
     accepts: Accepts
     moves_codes: bool = False
-    packs_int4: bool = False
     refinements: tuple[Callable[[ir.Model, Collection[str]], bool], ...] = ()
 
     def write(self, network: ir.Model, plan: Plan, path: Path) -> list[Path]:
@@ -38,7 +36,7 @@ class OnnxTarget:
         """The network with Q/DQ where the plan has encodings, as a new model; weights become codes."""
         for name, encoding in plan.encodings.items():
             check_storable(name, encoding)
-        model = insert_quantization(network, plan, moves_codes=self.moves_codes, packs_int4=self.packs_int4)
+        model = insert_quantization(network, plan, moves_codes=self.moves_codes, packs_int4=not self.accepts.whole_bytes)
         for refine in self.refinements:
             refine(model, plan.in_float)
         return model
