@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from bitsmith import version
+from bitsmith.analysis.carried_plan import carried_plan
 from bitsmith.analysis.engines import Subject
 from bitsmith.analysis.evaluate import Evaluation, Metric, Outputs, score
 from bitsmith.analysis.fingerprint import fingerprint
@@ -311,17 +312,19 @@ def write_report(
         with steps("quantized") as advance:
             after = evaluate(Path(quantized), tested, against=network, progress=advance)
     sizes = {Path(file).name: Path(file).stat().st_size for file in (source, quantized)}
-    material = Material(network, subject, plan_beside(Path(quantized), network, subject), statistics or {}, before, after, tested,
-                        Path(quantized).name, sizes)
+    plan, plan_from = plan_beside(Path(quantized), network, subject)
+    material = Material(network, subject, plan, statistics or {}, before, after, tested, Path(quantized).name, sizes, plan_from)
     with steps("comparing layers"):
         write_page(gather_rows(material), path)
 
 
-def plan_beside(quantized: Path, network: ir.Model, subject: Subject) -> Plan:
-    """The plan that was written with a file, with its reasons; the plan that the file carries where there is none for this network."""
+def plan_beside(quantized: Path, network: ir.Model, subject: Subject) -> tuple[Plan, str]:
+    """(plan, where from): the one that was written with a file, with its reasons; what the file says itself where there is none of this
+    network."""
     beside = quantized.with_suffix(".plan.json")
     if beside.is_file():
         plan = load_plan(beside)
         if plan.made_with.get("network") == fingerprint(network):
-            return plan
-    return subject.extraction.plan
+            return plan, f"file '{beside.name}'"
+        return carried_plan(subject), f"as the quantized file itself says; '{beside.name}' is of another network"
+    return carried_plan(subject), f"as the quantized file itself says, without reasons: there is no '{beside.name}'"

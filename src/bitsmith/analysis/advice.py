@@ -111,6 +111,10 @@ def name_uneven_weights(report: Report) -> Advice | None:
 def name_float(report: Report) -> Advice | None:
     """What stays float, and how much of the work that is."""
     there = [x for x in report.layers if x.state == "float"]
+    if is_unread(report):
+        return Advice("look", "No codes were found in the quantized file", "It may hold them in a form that bitsmith does not read, as "
+                      "integer operators of a runtime's own are. Layers and ranges below are those of the float network; accuracy, answers "
+                      "and sizes are the file's own.")
     if not there:
         return Advice("good", "Nothing stays float", "Every layer computes on codes.") if report.layers else None
     all_macs, macs = (sum(x.macs or 0 for x in part) for part in (report.layers, there))
@@ -119,6 +123,11 @@ def name_float(report: Report) -> Advice | None:
     reasons = {x.reason for x in there}
     text = f"{names}: {share}. " + ("The reason: " + reasons.pop() if len(reasons) == 1 else "The reasons stand in the table of layers")
     return Advice("look", f"{len(there)} layers stay float" if len(there) > 1 else "One layer stays float", text.rstrip(".") + ".")
+
+
+def is_unread(report: Report) -> bool:
+    """Whether layers are known and none has any codes."""
+    return bool(report.layers) and not any(t.format for t in report.tensors) and all(x.state in ("float", "other") for x in report.layers)
 
 
 def name_wide_accumulators(report: Report) -> Advice | None:

@@ -36,6 +36,7 @@ class Material:
     quantized   the other, as a file or in memory
     data        to measure with; None: nothing is run
     files       name of a file that was read -> its bytes
+    plan_from   where the plan is from, in words
     """
 
     network: ir.Model
@@ -47,6 +48,7 @@ class Material:
     data: Data | None = None
     title: str = "network"
     files: Mapping[str, int] = field(default_factory=dict)
+    plan_from: str = ""
 
 
 def gather_rows(given: Material) -> Report:
@@ -118,6 +120,10 @@ def origins(given: Material, samples: int) -> Iterator[tuple[str, str]]:
     yield "network", f"{given.title}, fingerprint {fingerprint(given.network)}"
     for name, size in given.files.items():
         yield f"file '{name}'", f"{size:,} bytes"
+    if given.plan_from:
+        yield "plan", given.plan_from
+    if (strange := [name for name in given.plan.encodings if name not in names_of(given.network.graph)]):
+        yield "not shown", f"{len(strange)} encodings of values that the float network does not have, such as '{strange[0]}'"
     if "recipe" in made:
         yield "recipe", f"{made['recipe'].get('name', '')} (below)"
     if "target" in made:
@@ -134,6 +140,11 @@ def origins(given: Material, samples: int) -> Iterator[tuple[str, str]]:
         yield "accumulator bits", "worst case, proven from the weights of the integer program"
     yield "energy and area", f"operation counts times published figures: {SOURCE}"
     yield "versions", ", ".join([f"bitsmith {made.get('bitsmith', VERSION)}", f"Python {platform.python_version()}", *packages()])
+
+
+def names_of(graph: ir.Graph) -> set[str | None]:
+    """Of every value."""
+    return {v.name for v in (*graph.inputs, *graph.initializers.values(), *(v for node in graph for v in node.outputs))}
 
 
 def packages() -> list[str]:
