@@ -1,0 +1,1 @@
+"""The local web page: calibrate, choose formats with their effect at once, validate, compare, export."""

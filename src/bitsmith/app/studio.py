@@ -1,0 +1,245 @@
+"""Everything that a page shows: the network, its statistics, what is chosen with its effect, and the attempts. Knows no browser."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import onnx_ir as ir
+
+from bitsmith import workflow
+from bitsmith.analysis.cost import float_bytes
+from bitsmith.analysis.describe_layers import describe_layers
+from bitsmith.analysis.describe_tensors import describe_tensors
+from bitsmith.analysis.evaluate import Evaluation
+from bitsmith.analysis.fingerprint import fingerprint
+from bitsmith.app.attempts import Attempt, evaluation_from, read_attempts
+from bitsmith.app.choices import Choices, Role, choices_from, places_of
+from bitsmith.app.folder import Folder, read_json, write_json
+from bitsmith.app.work import Job, Notice, Work
+from bitsmith.calibration.collection import Collection
+from bitsmith.calibration.statistics_file import load_statistics, save_statistics
+from bitsmith.errors import BitsmithError, RecipeError, StatisticsError
+from bitsmith.files import write_atomically
+from bitsmith.improving import Draft
+from bitsmith.loading.data import Data
+from bitsmith.planning.make_plan import values_to_watch
+from bitsmith.planning.plan import Plan
+from bitsmith.planning.recipe import FLOAT, Rule
+from bitsmith.report.rows import Layer, Tensor
+from bitsmith.targets import target_named
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Data with a name for people and a digest for files."""
+
+    name: str
+    digest: str
+    data: Data
+
+    def watched(self, job: Job) -> Data:
+        """Data that stop coming when the job is cancelled."""
+        return job.watch(self.data)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the program was started with: the network and its file, samples to calibrate with and, maybe, to test with."""
+
+    path: Path
+    network: ir.Model
+    samples: Samples
+    test: Samples | None = None
+
+    @property
+    def measured(self) -> Samples:
+        """The test data; the calibration data where there are none."""
+        return self.test or self.samples
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What the present choices make of the network, in the rows of a report."""
+
+    plan: Plan
+    tensors: tuple[Tensor, ...]
+    layers: tuple[Layer, ...]
+
+    @property
+    def bytes(self) -> tuple[int, int]:
+        """Of weights and constants: in float, and as codes."""
+        return sum(x.float_bytes for x in self.layers), sum(x.bytes for x in self.layers)
+
+
+class Studio:
+    """`revision` grows with every change, of whatever kind. Methods may be called from any thread.
+
+    Raises BitsmithError where files in the folder cannot be read.
+    """
+
+    def __init__(self, given: Given, folder: Folder) -> None:
+        self.given, self.folder = given, folder
+        self.revision = 0
+        self._lock = threading.RLock()
+        self.work = Work(self.touch)
+        self.places = places_of(given.network.graph)
+        self.attempts, complaints = read_attempts(folder)
+        self.statistics = kept(folder.statistics(given.samples.digest), self.read_statistics, complaints)
+        self.before = kept(folder.float_evaluation(given.measured.digest), lambda p: evaluation_from(read_json(p)), complaints)
+        self.choices = kept(folder.choices, lambda p: choices_from(read_json(p)), complaints) or Choices()
+        try:
+            self.preview = self.look_ahead(self.choices)
+        except BitsmithError as problem:
+            complaints.append(f"What was chosen does not work any more: {problem}")
+            self.choices = Choices()
+            self.preview = self.look_ahead(self.choices)
+        if complaints:
+            self.work.notice = Notice("look", " ".join(complaints))
+
+    def touch(self) -> None:
+        """Something has changed."""
+        with self._lock:
+            self.revision += 1
+
+    def read_statistics(self, path: Path) -> Collection:
+        return load_statistics(path, fingerprint(self.given.network))
+
+    def look_ahead(self, choices: Choices) -> Preview:
+        """What these choices would make of the network; before calibration, of its weights. Raises BitsmithError where they cannot be."""
+        network, recipe = self.given.network, choices.as_recipe(self.places)
+        statistics = self.statistics
+        if statistics is None:
+            statistics, recipe = Collection({}), recipe.with_rules(Rule(activations=FLOAT))
+        plan = workflow.make_plan(network, statistics, recipe=recipe, target=choices.target)
+        tensors = tuple(describe_tensors(network.graph, plan, statistics, {}))
+        return Preview(plan, tensors, tuple(describe_layers(network, plan, tensors)))
+
+    def choose(self, choices: Choices) -> None:
+        """Make these the present choices. Raises BitsmithError, and changes nothing, where they cannot be."""
+        with self._lock:
+            preview = self.look_ahead(choices)
+            write_json(self.folder.choices, choices.to_dict())
+            self.choices, self.preview = choices, preview
+            self.touch()
+
+    def choose_format(self, key: str, role: Role, format: str) -> None:
+        """Another format for the weights or the results of one place. Raises BitsmithError where there is no such place."""
+        with self._lock:
+            if key not in self.places:
+                raise RecipeError(f"The network has no layer {key!r}.")
+            self.choose(self.choices.with_format(self.places[key], role, format))
+
+    def choose_again(self, number: int) -> None:
+        """The choices of an attempt. Raises BitsmithError for one that is not there."""
+        self.choose(self.attempt(number).choices)
+
+    def attempt(self, number: int) -> Attempt:
+        for attempt in self.attempts:
+            if attempt.number == number:
+                return attempt
+        raise MissingError(f"There is no attempt {number}.")
+
+    def calibrate(self) -> None:
+        """Begin to count the values of the network. Raises BusyError."""
+        self.work.start("Calibrating", self._calibrate)
+
+    def _calibrate(self, job: Job) -> str:
+        samples = self.given.samples
+        with job.step("counting the values of every layer") as advance:
+            found = workflow.calibrate(self.given.network, samples.data, progress=advance)
+        save_statistics(found, self.folder.statistics(samples.digest))
+        with self._lock:
+            self.statistics = found
+            self.preview = self.look_ahead(self.choices)
+        return f"Calibrated: {len(found):,} values counted over {max((s.samples for s in found.values()), default=0):,} samples."
+
+    def validate(self) -> None:
+        """Begin to quantize as chosen, and to measure. Raises BusyError, and StatisticsError where calibration is still to be done."""
+        choices, recipe = self.choices, self.choices.as_recipe(self.places)
+        if self.statistics is None and values_to_watch(self.given.network.graph, recipe, target_named(choices.target).accepts):
+            raise StatisticsError("Calibrate first: these formats need the ranges of the network's values.")
+        self.work.start("Quantizing and validating", lambda job: self._validate(job, choices))
+
+    def _validate(self, job: Job, choices: Choices) -> str:
+        before = self.before or self._measure_float(job)
+        with self.folder.new_attempt() as made:
+            attempt = self._attempt(job, made, choices, before)
+            write_json(made / "attempt.json", attempt.to_dict())
+            job.look()
+            self.folder.keep(made, attempt.number)
+        with self._lock:
+            self.attempts = [*self.attempts, attempt]
+        return f"Attempt {attempt.number} is there: {attempt.verdict}."
+
+    def _measure_float(self, job: Job) -> Evaluation:
+        measured = self.given.measured
+        with job.step("running the float network") as advance:
+            found = workflow.evaluate(self.given.network, measured.watched(job), progress=advance)
+        write_json(self.folder.float_evaluation(measured.digest), found.to_dict())
+        self.before = found
+        return found
+
+    def _attempt(self, job: Job, made: Path, choices: Choices, before: Evaluation) -> Attempt:
+        """Fill a folder: the network, its plan, the report."""
+        given, recipe, target = self.given, choices.as_recipe(self.places), target_named(choices.target)
+        statistics, number = self.statistics or Collection({}), self.folder.next_number()
+        with job.step("making the plan"):
+            plan = workflow.make_plan(given.network, statistics, recipe=recipe, target=choices.target)
+        draft = Draft(given.network, given.network, statistics, plan, given.samples.watched(job), recipe, target)
+        result = workflow.refine(draft, choices.target, job.step)
+        path, *more = result.write(made / f"{given.path.stem}.{choices.recipe}-{number}.onnx")
+        plans = [file for file in more if file.name.endswith(".plan.json")]
+        with job.step("running the quantized network") as advance:
+            after = workflow.evaluate(path, given.measured.watched(job), against=given.network, progress=advance)
+        result = replace(result, float_evaluation=before, evaluation=after, tested=given.measured.watched(job))
+        with job.step("comparing layers and answers"):
+            result.report(path.with_suffix(".html"), title=path.name)
+        extra = [file for file in more if file not in plans]
+        return Attempt(
+            number, datetime.now(UTC).isoformat(timespec="seconds"), choices, before, after, given.measured.digest, given.samples.digest,
+            (float_bytes(given.network.graph), sum(x.bytes for x in describe_layers(result.refined, result.plan, ()))),
+            (given.path.stat().st_size, sum(file.stat().st_size for file in (path, *extra))),
+            {"network": path.name, "plan": plans[0].name, "report": path.with_suffix(".html").name}, tuple(file.name for file in extra),
+        )
+
+    def file_of(self, number: int, kind: str) -> Path:
+        """A file of an attempt. Raises MissingError where there is none of this kind."""
+        files = self.attempt(number).files
+        if kind not in files:
+            raise MissingError(f"An attempt has no {kind!r}.")
+        return self.folder.attempt(number) / files[kind]
+
+    def export(self, number: int) -> list[Path]:
+        """Copy an attempt's files into the folder `exported`. Returns the copies. Raises BitsmithError where that cannot be."""
+        attempt, target = self.attempt(number), self.folder.exported
+        try:
+            target.mkdir(exist_ok=True)
+            copies = [target / name for name in (*attempt.files.values(), *attempt.extra)]
+            for copy in copies:
+                write_atomically(copy, (self.folder.attempt(number) / copy.name).read_bytes())
+        except OSError as problem:
+            raise BitsmithError(f"Attempt {number} cannot be copied into '{target}': {problem.strerror or problem}.") from problem
+        self.say(Notice("good", f"Attempt {number} was copied into '{target}': {', '.join(copy.name for copy in copies)}."))
+        return copies
+
+    def say(self, notice: Notice) -> None:
+        self.work.notice = notice
+        self.touch()
+
+
+class MissingError(BitsmithError):
+    """Something was asked for that is not there."""
+
+
+def kept(path: Path, read: Callable[[Path], T], complaints: list[str]) -> T | None:
+    """What an earlier start left; None, with a complaint, where it cannot be read."""
+    try:
+        return read(path) if path.exists() else None
+    except (BitsmithError, TypeError, ValueError, KeyError) as problem:
+        complaints.append(f"'{path}' is left out: {problem}")
+        return None
