@@ -7,6 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from bitsmith.cli_app import apps
 from bitsmith.cli_fixed_point import fixed_points
 from bitsmith.cli_options import (
     Against,
@@ -236,6 +237,7 @@ def quantize(
 
 
 app.add_typer(reports)
+app.add_typer(apps)
 
 
 @app.command()
