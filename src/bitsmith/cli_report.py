@@ -1,5 +1,7 @@
 """The command that writes a page about a quantized file."""
 
+from typing import Annotated
+
 import typer
 
 from bitsmith.cli_options import AsJson, Images, Limit, MaybeTested, Network, Page, QuantizedFile, Statistics
@@ -16,6 +18,7 @@ def report(
     output: Page,
     data: MaybeTested = None,
     stats: Statistics = None,
+    latency: Annotated[bool, typer.Option("--latency", metavar="", help="Measure how long one sample takes in both.")] = False,
     image: Images = None,
     limit: Limit = None,
     as_json: AsJson = False,
@@ -27,6 +30,8 @@ def report(
       bitsmith report net.onnx net.int8.onnx --data test.npz -o net.html
     """
     from bitsmith import display, workflow
+    from bitsmith.analysis.report_rows import Extras
+    from bitsmith.calibration.collection import Collection
     from bitsmith.calibration.statistics_file import load_statistics
     from bitsmith.terminal import progress_bar
 
@@ -36,7 +41,7 @@ def report(
         quantized,
         output,
         data=None if data is None else open_samples(data, workflow.load(network), image, limit),
-        statistics=None if stats is None else load_statistics(stats),
+        extras=Extras(Collection({}) if stats is None else load_statistics(stats), latency),
         progress=progress_bar,
     )
     show([display.wrote([output])], {"files": [str(output)]}, as_json)

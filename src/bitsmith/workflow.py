@@ -14,7 +14,7 @@ from bitsmith.analysis.carried_plan import carried_plan
 from bitsmith.analysis.engines import Subject
 from bitsmith.analysis.evaluate import Evaluation, Metric, Outputs, score
 from bitsmith.analysis.fingerprint import fingerprint
-from bitsmith.analysis.report_rows import Material, gather_rows
+from bitsmith.analysis.report_rows import Extras, Material, gather_rows
 from bitsmith.analysis.verify import Verification, compare_engines
 from bitsmith.calibration import collect
 from bitsmith.calibration.channels import MOST_CHANNELS
@@ -30,6 +30,7 @@ from bitsmith.operators.channel_axes import ChannelAxis, channel_axes
 from bitsmith.planning import make_plan as planning
 from bitsmith.planning.plan import Plan, load_plan
 from bitsmith.planning.recipe import Recipe, load_recipe
+from bitsmith.report.rows import Sensitive
 from bitsmith.rewrites.simplify import simplify
 from bitsmith.targets import target_named
 
@@ -165,14 +166,20 @@ class Quantized:
         """Measure it on more data, against the float network."""
         return evaluate(self.network, data, against=self.original, engine=engine)
 
-    def report(self, path: str | Path, *, title: str | None = None) -> None:
-        """Write one self-contained HTML page that shows everything; layers are compared on the test data, where they can be read again."""
+    def report(
+        self, path: str | Path, *, title: str | None = None, latency: bool = False, sensitivities: Sequence[Sensitive] = ()
+    ) -> None:
+        """Write one self-contained HTML page that shows everything; layers are compared on the test data, where they can be read again.
+
+        latency        measure how long one sample takes in both networks: some seconds
+        sensitivities  of layers, measured before
+        """
         from bitsmith.report.page import write_page
 
         again = None if self.tested is None or self.tested.once else self.tested
         write_page(gather_rows(Material(
             self.original, Subject(self.network), self.plan, self.statistics, self.float_evaluation, self.evaluation, again,
-            title or self.original.graph.name or "network",
+            title or self.original.graph.name or "network", extras=Extras(self.statistics, latency, sensitivities),
         )), path)
 
     def verify(self, data: Any, *, progress: Progress | None = None) -> Verification:
@@ -290,14 +297,14 @@ def verify(network: Any, data: Any, *, progress: Progress | None = None) -> Veri
 
 
 def write_report(
-    source: str | Path, quantized: str | Path, path: str | Path, *, data: Any = None, statistics: Collection | None = None,
+    source: str | Path, quantized: str | Path, path: str | Path, *, data: Any = None, extras: Extras | None = None,
     progress: Steps | None = None,
 ) -> None:
     """Write one self-contained HTML page about a quantized file beside the float network that it was made from.
 
     source, quantized   .onnx files; the quantized one's plan is read where it lies beside it and fits, else what the file itself says
     data                to measure with, read several times, best with labels; None: nothing is measured
-    statistics          of the calibration; None: ranges are those of the data
+    extras              statistics of the calibration, latency, sensitivities: see Extras. Without statistics ranges are those of the data
 
     Raises LoadError, DataError and PlanError as the steps do, BitsmithError where the page cannot be written.
     """
@@ -311,9 +318,11 @@ def write_report(
             before = evaluate(network, tested, progress=advance)
         with steps("quantized") as advance:
             after = evaluate(Path(quantized), tested, against=network, progress=advance)
+    extras = extras or Extras()
     sizes = {Path(file).name: Path(file).stat().st_size for file in (source, quantized)}
     plan, plan_from = plan_beside(Path(quantized), network, subject)
-    material = Material(network, subject, plan, statistics or {}, before, after, tested, Path(quantized).name, sizes, plan_from)
+    material = Material(network, subject, plan, extras.statistics, before, after, tested, Path(quantized).name, sizes, plan_from, extras,
+                        Path(source))
     with steps("comparing layers"):
         write_page(gather_rows(material), path)
 

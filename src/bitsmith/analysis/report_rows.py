@@ -2,9 +2,11 @@
 
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version as version_of
+from math import inf
+from pathlib import Path
 
 import onnx_ir as ir
 
@@ -17,11 +19,13 @@ from bitsmith.analysis.energy import FLOAT32, INT8, SOURCE, energy
 from bitsmith.analysis.engines import Subject
 from bitsmith.analysis.evaluate import Evaluation
 from bitsmith.analysis.fingerprint import fingerprint
+from bitsmith.analysis.latency import blank_sample, measure_latency
 from bitsmith.analysis.measure_values import ENGINE, measure_values
+from bitsmith.calibration.collection import Collection
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.loading.data import Data
 from bitsmith.planning.plan import Plan
-from bitsmith.report.rows import Answers, Confusion, Figure, Layer, Report
+from bitsmith.report.rows import Answers, Confusion, Figure, Layer, Report, Sensitive
 from bitsmith.version import VERSION
 
 LONGEST_TEXT = 400_000      # characters of a plan that the page takes in
@@ -29,10 +33,25 @@ PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime")
 
 
 @dataclass(frozen=True)
+class Extras:
+    """What a report can show beyond what it finds itself.
+
+    statistics     of the calibration, with channels where these were counted: ranges are theirs, not those of the test data
+    latency        measure how long one sample takes in both networks: some seconds
+    sensitivities  of layers, measured before
+    """
+
+    statistics: Collection = field(default_factory=lambda: Collection({}))
+    latency: bool = False
+    sensitivities: Sequence[Sensitive] = ()
+
+
+@dataclass(frozen=True)
 class Material:
     """What is known.
 
     network     in float, in normal form
+    original    the file that it is from, where there is one: what runs when latency is measured
     quantized   the other, as a file or in memory
     data        to measure with; None: nothing is run
     files       name of a file that was read -> its bytes
@@ -49,19 +68,33 @@ class Material:
     title: str = "network"
     files: Mapping[str, int] = field(default_factory=dict)
     plan_from: str = ""
+    extras: Extras = field(default_factory=Extras)
+    original: Path | None = None
 
 
 def gather_rows(given: Material) -> Report:
     """Everything that one page shows. Raises DataError where the data do not fit."""
     measured, samples = ({}, 0) if given.data is None else measure_values(given.network, given.quantized, iter(given.data))
     tensors = tuple(describe_tensors(given.network.graph, given.plan, given.statistics, measured))
-    layers = tuple(describe_layers(given.network, given.plan, tensors))
+    sensitive = by_loss(given.extras.sensitivities)
+    layers = tuple(with_sensitivity(describe_layers(given.network, given.plan, tensors), sensitive))
     found = Report(
         given.title, tuple(figures(given, layers)), layers=layers, tensors=tensors, answers=answers(given),
         samples=0 if given.after is None else given.after.samples, engine="" if given.after is None else given.after.engine,
-        measured=samples, made=dict(origins(given, samples)), texts=texts(given.plan),
+        measured=samples, sensitive=sensitive, made=dict(origins(given, samples)), texts=texts(given.plan),
     )
     return replace(found, advice=advise(found))
+
+
+def by_loss(rows: Sequence[Sensitive]) -> tuple[Sensitive, ...]:
+    """The most sensitive first: by what accuracy lost, then by noise."""
+    return tuple(sorted(rows, key=lambda row: (-(-inf if row.drop is None else row.drop), inf if row.snr_db is None else row.snr_db)))
+
+
+def with_sensitivity(layers: Iterator[Layer], sensitive: Sequence[Sensitive]) -> Iterator[Layer]:
+    """Each with the worst that is known of it."""
+    worst = {row.layer: row for row in reversed(sensitive)}
+    return (replace(layer, sensitivity=worst.get(layer.name)) for layer in layers)
 
 
 def figures(given: Material, layers: tuple[Layer, ...]) -> Iterator[Figure]:
@@ -74,12 +107,21 @@ def figures(given: Material, layers: tuple[Layer, ...]) -> Iterator[Figure]:
     if len(given.files) == 2:
         sizes = list(given.files.values())
         yield Figure("file", sizes[0], sizes[1], "bytes")
+    if given.extras.latency:
+        yield latency(given)
     macs = sum(x.macs or 0 for x in layers)
     narrow = sum(x.macs or 0 for x in layers if computes_in_int8(x, given))
     yield Figure("multiply-accumulates in float", macs, macs - narrow, "count", "of one sample")
     yield Figure("energy of arithmetic", energy(macs, 0), energy(macs - narrow, narrow), "picojoule", SOURCE)
     if narrow:
         yield Figure("area of a multiplier and an adder", FLOAT32.area, INT8.area, "area", SOURCE)
+
+
+def latency(given: Material) -> Figure:
+    """Of one sample: the first of the data, or zeros where there are none."""
+    batch = {} if given.data is None or given.data.once else next(iter(given.data.batches(1)))
+    found = measure_latency(Subject(given.original or given.network), given.quantized, batch or blank_sample(given.network.graph))
+    return Figure("latency", found.before, found.after, "seconds", str(found))
 
 
 def accuracies(before: Evaluation, after: Evaluation) -> Iterator[Figure]:
@@ -138,6 +180,9 @@ def origins(given: Material, samples: int) -> Iterator[tuple[str, str]]:
         yield "signal to noise of layers", f"engine {ENGINE}, the first {samples:,} test samples, against the float network in onnxruntime"
     if any(v.name in given.plan.encodings for v in given.network.graph.initializers.values()):
         yield "accumulator bits", "worst case, proven from the weights of the integer program"
+    if given.extras.sensitivities:
+        engines = ", ".join(sorted({row.engine for row in given.extras.sensitivities if row.engine})) or "not said"
+        yield "sensitivity", f"{len(given.extras.sensitivities):,} settings, each of one layer alone; engine {engines}"
     yield "energy and area", f"operation counts times published figures: {SOURCE}"
     yield "versions", ", ".join([f"bitsmith {made.get('bitsmith', VERSION)}", f"Python {platform.python_version()}", *packages()])
 

@@ -30,6 +30,24 @@ class Advice:
 
 
 @dataclass(frozen=True)
+class Sensitive:
+    """What is lost when one layer alone gets a format and all else stays as it is.
+
+    layer    name of its node
+    format   which, and of what: 'int4 weights'
+    drop     of accuracy, 0..1: what was lost, negative where it rose
+    snr_db   of the outputs against those of the float network: the lower, the more sensitive
+    engine   that measured it
+    """
+
+    layer: str
+    format: str
+    drop: float | None = None
+    snr_db: float | None = None
+    engine: str = ""
+
+
+@dataclass(frozen=True)
 class Layer:
     """One node.
 
@@ -38,6 +56,7 @@ class Layer:
     snr_db              of the result against the float network's
     clipped, underflow  shares of the result's numbers beyond the codes, and of those not 0 that become 0
     accumulator_bits    the width that holds every sum of products, proven
+    sensitivity         the worst that was measured of the layer
     """
 
     name: str
@@ -56,7 +75,7 @@ class Layer:
     float_bytes: int = 0
     bytes: int = 0
     macs: int | None = None
-    sensitivity: float | None = None
+    sensitivity: Sensitive | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +191,7 @@ class Report:
     """Everything that one page shows.
 
     measured   samples over which layers were compared; 0 where none were
+    sensitive  how sensitive layers are, the most sensitive first; empty where nobody measured it
     made       how it was made, in words
     texts      title -> text too long for a table: the recipe, the plan
     """
@@ -187,3 +207,4 @@ class Report:
     measured: int = 0
     made: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    sensitive: tuple[Sensitive, ...] = ()

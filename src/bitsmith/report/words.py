@@ -9,6 +9,7 @@ NOTHING = "–"               # nobody measured it
 MINUS = "−"
 BYTES = ("B", "kB", "MB", "GB", "TB")
 COUNTS = ("", "k", "M", "G", "T")
+TIMES = ("µs", "ms", "s")
 ENERGIES = ("pJ", "nJ", "µJ", "mJ", "J")
 
 
@@ -31,6 +32,11 @@ def decibels(value: float | None) -> str:
     if value is None:
         return NOTHING
     return "exact" if value == math.inf else NOTHING if value == -math.inf else signed(f"{value:.1f} dB")
+
+
+def points(drop: float) -> str:
+    """Accuracy lost, in points; a sign where it rose."""
+    return "0 points" if round(100 * drop, 2) == 0 else signed(f"{-100 * drop:+.2f} points")
 
 
 def number(value: float | None) -> str:
@@ -71,7 +77,7 @@ SHOWN: Mapping[Kind, Callable[[float], str]] = {
     "decibels": decibels,
     "picojoule": lambda v: scaled(v, ENERGIES),
     "area": area,
-    "seconds": lambda v: f"{v:.3g} s",
+    "seconds": lambda v: scaled(v * 1e6, TIMES),
 }
 
 
