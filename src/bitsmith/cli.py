@@ -8,13 +8,11 @@ import typer
 from typer.core import TyperGroup
 
 from bitsmith.cli_app import apps
+from bitsmith.cli_calibrate import counting
 from bitsmith.cli_fixed_point import fixed_points
 from bitsmith.cli_options import (
     Against,
     AsJson,
-    ChannelsOf,
-    Counted,
-    CountedFiles,
     Ends,
     EngineName,
     Everything,
@@ -25,7 +23,6 @@ from bitsmith.cli_options import (
     Metrics,
     Network,
     OtherPlan,
-    PerChannel,
     PlanFile,
     RecipeName,
     Refine,
@@ -130,56 +127,7 @@ def inspect(network: Network, as_json: AsJson = False) -> None:
     show(display.show_inspection(found), found.to_dict(), as_json)
 
 
-@app.command()
-def calibrate(
-    network: Network,
-    data: Samples,
-    output: Counted,
-    per_channel: PerChannel = False,
-    channels_of: ChannelsOf = None,
-    image: Images = None,
-    limit: Limit = None,
-    as_json: AsJson = False,
-) -> None:
-    """Count every value of a network in one pass over data; the file serves every recipe.
-
-    \b
-    Example:
-      bitsmith calibrate net.onnx --data calibration.npz -o net.stats
-    """
-    import bitsmith as bs
-    from bitsmith import display
-    from bitsmith.terminal import progress_bar
-
-    check_output(output)
-    loaded = bs.load(network)
-    with progress_bar("calibrating") as advance:
-        found = bs.calibrate(loaded, open_samples(data, loaded, image, limit), progress=advance, per_channel=channels_of or per_channel)
-    bs.save_statistics(found, output)
-    show(display.show_statistics(found, output), display.statistics_data(found, output), as_json)
-
-
-@app.command()
-def merge(
-    statistics: CountedFiles,
-    output: Counted,
-    as_json: AsJson = False,
-) -> None:
-    """Merge statistics of the same network from several runs, exactly.
-
-    \b
-    Example:
-      bitsmith merge part1.stats part2.stats -o net.stats
-    """
-    from functools import reduce
-
-    import bitsmith as bs
-    from bitsmith import display
-
-    check_output(output)
-    found = reduce(lambda a, b: a.merge(b), (bs.load_statistics(path) for path in statistics))
-    bs.save_statistics(found, output)
-    show(display.show_statistics(found, output), display.statistics_data(found, output), as_json)
+app.add_typer(counting)
 
 
 @app.command()

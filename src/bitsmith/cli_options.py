@@ -26,6 +26,9 @@ Images = Annotated[
 ]
 Written = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .onnx file to write; the plan goes beside it.")]
 Counted = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .stats file to write.")]
+Shard = Annotated[str | None, typer.Option(metavar="K/N", show_default=False, help=(
+    "Count only this part of the data, for instance 3/8; 'env': the part that torchrun, srun or mpirun give this process."))]
+Processes = Annotated[int | None, typer.Option(metavar="COUNT", min=1, show_default=False, help="Count in so many processes.")]
 Statistics = Annotated[Path | None, typer.Option(metavar="FILE", help="Statistics instead of data.", show_default=False)]
 PerChannel = Annotated[bool, typer.Option("--per-channel", metavar="", help="Look at every channel by itself, too.")]
 ChannelsOf = Annotated[list[str] | None, typer.Option(metavar="NAME", show_default=False, help=(
