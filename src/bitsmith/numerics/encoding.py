@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bitsmith.errors import PlanError, RecipeError
-from bitsmith.numerics.formats import Array, Format, parse_format
+from bitsmith.numerics.formats import Array, Format, Integer, parse_format
 
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)      # below it a scale loses bits, and processors flush it to zero
 LARGEST_SCALE = float(np.finfo(np.float32).max)
@@ -96,6 +96,8 @@ class Encoding:
         object.__setattr__(self, "zero_point", np.broadcast_to(np.asarray(self.zero_point, np.int32), scale.shape))
         if not (np.isfinite(scale).all() and (scale > 0).all()):
             raise PlanError(f"A scale must be positive and finite, not {scale.ravel()[:4]}.")
+        if self.zero_point.any() and not isinstance(self.format, Integer):
+            raise PlanError(f"{self.format.name} has no zero points other than 0.")
         if scale.ndim <= max(self.blocks.sizes, default=-1) or (scale.ndim and not self.blocks.sizes):
             raise PlanError(f"Scales of shape {scale.shape} do not fit blocks {dict(self.blocks.sizes)}.")
 
@@ -128,8 +130,10 @@ class Encoding:
     def dequantize(self, codes: Array) -> Array:
         """Codes -> float32 real values."""
         scale, zero_point = self._spread(codes.shape)
-        steps = self.format.decode(codes).astype(np.int32) - zero_point
-        return np.asarray(steps.astype(np.float32) * scale, np.float32)
+        steps = self.format.decode(codes)
+        if self.format.integral:
+            steps = (steps.astype(np.int32) - zero_point).astype(np.float32)
+        return np.asarray(steps * scale, np.float32)
 
     def simulate(self, real: Array) -> Array:
         """What is left of real values after one trip through the codes."""
@@ -138,12 +142,12 @@ class Encoding:
     @cached_property
     def lowest(self) -> Array:
         """The lowest real value of each block, float32."""
-        return np.asarray(np.float32(self.scale) * (self.format.lowest - self.zero_point).astype(np.float32))
+        return np.asarray(self.scale * (np.float64(self.format.lowest) - self.zero_point).astype(np.float32))
 
     @cached_property
     def highest(self) -> Array:
         """The highest real value of each block, float32."""
-        return np.asarray(np.float32(self.scale) * (self.format.highest - self.zero_point).astype(np.float32))
+        return np.asarray(self.scale * (np.float64(self.format.highest) - self.zero_point).astype(np.float32))
 
     def _spread(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
         if self.blocks.sizes and self.blocks.shape(shape) != self.scale.shape:
@@ -160,28 +164,17 @@ def spanning(low: Array | float, high: Array | float, format: Format, *, symmetr
              power_of_two: bool = False, blocks: Blocks = Blocks()) -> Encoding:
     """The encoding whose codes reach from `low` to `high` (of each block) and that has a code for 0.0.
 
-    Affine: scale = (high - low) / (codes - 1), the zero point is rounded (Jacob 2018, section 3).
-    Symmetric: the zero point is 0, or, for unsigned codes and values of both signs, the middle.
+    Scale and zero point are as the format says; `symmetric` speaks to integers only.
     `power_of_two` rounds the scale up to the next power of two, so that nothing more is clipped.
     """
     low = np.minimum(np.asarray(low, np.float64), 0.0)
     high = np.maximum(np.asarray(high, np.float64), 0.0)
-    steps = float(format.highest - format.lowest)
-    if symmetric:
-        middle = 0 if format.lowest < 0 else (format.highest + 1) // 2
-        zero_point = np.where((low < 0) | (format.lowest < 0), middle, 0)
-        above, below = format.highest - zero_point, zero_point - format.lowest
-        scale = np.maximum(high / above, -low / np.maximum(below, 1))
-        zero_point = np.asarray(zero_point)
-    else:
-        scale = (high - low) / steps
-        zero_point = np.zeros_like(scale)
+    scale = format.scale_for(low, high, symmetric=symmetric)
     scale = np.where(scale > 0, scale, 1.0)
     if power_of_two:
         scale = np.exp2(np.ceil(np.log2(scale)))
     scale = np.clip(scale, SMALLEST_SCALE, LARGEST_SCALE).astype(np.float32).astype(np.float64)
-    if not symmetric:
-        zero_point = np.clip(np.rint(format.lowest - low / scale), format.lowest, format.highest)
+    zero_point = format.zero_for(low, scale, symmetric=symmetric)
     return Encoding(format, scale.astype(np.float32), zero_point.astype(np.int32), blocks)
 
 

@@ -1,10 +1,10 @@
-"""Floating point of 16 bits, as far as it decides how much of a number is kept."""
+"""Floating point of 8 and 16 bits: which numbers there are, and how much of any other number is kept."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from bitsmith.numerics.formats import Array
+from bitsmith.numerics.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -13,16 +13,33 @@ class FloatType:
 
     significant_bits   of the mantissa, the leading one included
     lowest_exponent, highest_exponent   of two, of normal numbers in [1, 2) * 2^exponent
+    infinities         True: the exponent above the highest is kept for them and for NaN; False: NaN is the one number above the maximum
     """
 
     name: str
     significant_bits: int
     lowest_exponent: int
     highest_exponent: int
+    infinities: bool = True
+
+    @property
+    def fraction_bits(self) -> int:
+        """Bits of the mantissa that are stored."""
+        return self.significant_bits - 1
+
+    @property
+    def exponent_bits(self) -> int:
+        return (self.highest_exponent - self.lowest_exponent + 1 + self.infinities).bit_length()
+
+    @property
+    def bits(self) -> int:
+        """All bits: sign, exponent, fraction."""
+        return 1 + self.exponent_bits + self.fraction_bits
 
     @property
     def maximum(self) -> float:
-        return float(np.ldexp(2.0 - 2.0 ** (1 - self.significant_bits), self.highest_exponent))
+        largest_mantissa = 2.0 - 2.0**-self.fraction_bits * (1 if self.infinities else 2)
+        return float(np.ldexp(largest_mantissa, self.highest_exponent))
 
     @property
     def minimum(self) -> float:
@@ -41,7 +58,8 @@ class FloatType:
 
     def steps_at(self, magnitudes: Array) -> Array:
         """The distance between neighbours around numbers of such magnitude, float64."""
-        exponents = np.clip(np.frexp(np.abs(magnitudes))[1] - 1, self.lowest_exponent, self.highest_exponent)
+        mantissas, exponents = np.frexp(magnitudes)
+        exponents = np.where(mantissas == 0, self.lowest_exponent, exponents - 1).clip(self.lowest_exponent, self.highest_exponent)
         return np.asarray(np.ldexp(1.0, exponents - self.significant_bits + 1))
 
     def represent(self, values: Array) -> Array:
@@ -60,3 +78,5 @@ class FloatType:
 
 HALF = FloatType("half", 11, -14, 15)
 BFLOAT16 = FloatType("bfloat16", 8, -126, 127)
+FLOAT8_E4M3 = FloatType("float8_e4m3", 4, -6, 8, infinities=False)      # ONNX's float8e4m3fn (Micikevicius et al. 2022)
+FLOAT8_E5M2 = FloatType("float8_e5m2", 3, -14, 15)

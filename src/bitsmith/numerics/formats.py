@@ -5,18 +5,26 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from bitsmith.errors import RecipeError
+from bitsmith.numerics.arrays import Array as Array  # whoever speaks of formats speaks of arrays
+from bitsmith.numerics.minifloat import MINIFLOATS
+from bitsmith.numerics.powers_of_two import PowersOfTwo
 
-Array = npt.NDArray[Any]
 Ties = Literal["even", "away"]
 
 
 class Format(Protocol):
     """A set of codes, each a step on a line whose zero an Encoding places.
 
+    integral         codes stand for whole numbers of steps, so that integer arithmetic can sum them up
+    scaled           False where codes stand for numbers as they are, so that the only scale is 1
+    lowest, highest  the ends of the line, in steps; for integers they are codes, too
+    limits           steps beyond these saturate
+
     `encode` takes steps from zero to the nearest codes; `decode` takes codes to the steps they stand for, zero point included.
+    `scale_for` is the scale with which codes reach from `low` (at most 0) to `high` (at least 0), before any rounding of the scale, and
+    `zero_for` the code of 0.0 with a scale; both per block. Only integers have zero points other than 0.
     """
 
     @property
@@ -29,6 +37,14 @@ class Format(Protocol):
     def lowest(self) -> int: ...
     @property
     def highest(self) -> int: ...
+    @property
+    def integral(self) -> bool: ...
+    @property
+    def scaled(self) -> bool: ...
+    @property
+    def limits(self) -> tuple[float, float]: ...
+    def scale_for(self, low: Array, high: Array, *, symmetric: bool) -> Array: ...
+    def zero_for(self, low: Array, scale: Array, *, symmetric: bool) -> Array: ...
     def encode(self, steps: Array, zero_point: Array) -> Array: ...
     def decode(self, codes: Array) -> Array: ...
 
@@ -84,10 +100,37 @@ class Integer:
         return (1 << (self.bits - self.signed)) - 1
 
     @property
+    def integral(self) -> bool:
+        return True
+
+    @property
+    def scaled(self) -> bool:
+        return True
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        return self.lowest - 0.5, self.highest + 0.5
+
+    @property
     def storage(self) -> np.dtype[Any]:
         """The smallest numpy type that holds a code."""
         width = 8 if self.bits <= 8 else 16 if self.bits <= 16 else 32
         return np.dtype(f"{'int' if self.signed else 'uint'}{width}")
+
+    def scale_for(self, low: Array, high: Array, *, symmetric: bool) -> Array:
+        """Affine: (high - low) / (codes - 1) (Jacob 2018, section 3). Symmetric: the smallest that reaches both ends."""
+        if not symmetric:
+            return np.asarray((high - low) / float(self.highest - self.lowest))
+        zero_point = self.zero_for(low, np.ones_like(low), symmetric=True)
+        above, below = self.highest - zero_point, zero_point - self.lowest
+        return np.asarray(np.maximum(high / above, -low / np.maximum(below, 1)))
+
+    def zero_for(self, low: Array, scale: Array, *, symmetric: bool) -> Array:
+        """Affine: the code nearest to that of 0.0. Symmetric: 0, or, for unsigned codes and values of both signs, the middle."""
+        if not symmetric:
+            return np.asarray(np.clip(np.rint(self.lowest - low / scale), self.lowest, self.highest))
+        middle = 0 if self.signed else (self.highest + 1) // 2
+        return np.where(low < 0, middle, 0)
 
     def encode(self, steps: Array, zero_point: Array) -> Array:
         """Round, add the zero point, saturate. NaN becomes the zero point."""
@@ -104,15 +147,23 @@ class Integer:
 
 
 INTEGER = re.compile(r"(u?)int(\d+)(-restricted)?(-away)?")
+POWERS_OF_TWO = re.compile(r"pow2_(\d+)")
 
 
 def parse_format(name: str) -> Format:
-    """The format with this name: `int8`, `uint4`, `int8-restricted`, `int16-away` ...
+    """The format with this name: `int8`, `uint4`, `int8-restricted`, `int16-away`, `float8_e4m3`, `float16`, `pow2_4` ...
 
     Raises RecipeError for a name that no format has.
     """
+    if name in MINIFLOATS:
+        return MINIFLOATS[name]
+    if powers := POWERS_OF_TWO.fullmatch(name):
+        return PowersOfTwo(int(powers[1]))
     found = INTEGER.fullmatch(name)
     if not found:
-        raise RecipeError(f"No format is called {name!r}; there are int2 to int16 and uint2 to uint16, '-restricted' or '-away' added.")
+        raise RecipeError(
+            f"No format is called {name!r}; there are int2 to int16 and uint2 to uint16, '-restricted' or '-away' added, "
+            f"{', '.join(MINIFLOATS)} and pow2_2 to pow2_4."
+        )
     unsigned, bits, restricted, away = found.groups()
     return Integer(int(bits), signed=not unsigned, restricted=bool(restricted), ties="away" if away else "even")
