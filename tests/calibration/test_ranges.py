@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bitsmith.calibration.ranges import Range, RangeEstimator, estimator_names, parse_estimator
+from bitsmith.calibration.ranges import Placing, Range, RangeEstimator, estimator_names, parse_estimator
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.errors import RecipeError, StatisticsError
 from bitsmith.numerics.formats import Array, Integer
 
-INT8 = Integer(8)
+INT8 = Placing(Integer(8))
 NUMBERS = arrays(np.float32, st.tuples(st.integers(1, 8), st.integers(1, 30)), elements=st.floats(-1e6, 1e6, width=32))
 
 
@@ -79,7 +79,7 @@ def test_estimators_cross_process_borders(name: str) -> None:
 
 
 def test_every_module_is_found() -> None:
-    assert estimator_names() == ["mean_min_max", "min_max", "percentile"]
+    assert estimator_names() == ["aciq", "kl", "lp", "mean_min_max", "mean_std", "min_max", "mse", "percentile"]
 
 
 def test_an_option_has_a_name_or_is_the_first() -> None:
@@ -88,7 +88,7 @@ def test_an_option_has_a_name_or_is_the_first() -> None:
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("entropy", "No range estimator is called 'entropy'; there are mean_min_max, min_max, percentile"),
+    ("entropy", "No range estimator is called 'entropy'; there are aciq, kl, lp, mean_min_max, mean_std, min_max, mse, percentile"),
     ("", "No range estimator is called ''"),
     ("os", "No range estimator is called 'os'"),
     ("min_max:3", "cannot take '3'; it has no options"),
@@ -97,6 +97,11 @@ def test_an_option_has_a_name_or_is_the_first() -> None:
     ("percentile:101", "percent needs 50 to 100, not 101"),
     ("percentile:nan", "percent needs 50 to 100, not nan"),
     ("percentile:many", "percent needs 50 to 100, not many"),
+    ("lp:0.5", "power needs 1 to 8, not 0.5"),
+    ("lp:x", "power needs 1 to 8, not x"),
+    ("mean_std:0", "deviations needs more than 0"),
+    ("mean_std:x", "deviations needs more than 0"),
+    ("aciq:cauchy", "distribution needs gauss, laplace or fit, not cauchy"),
 ])
 def test_wrong_names_and_options_are_told(text: str, said: str) -> None:
     with pytest.raises(RecipeError) as problem:

@@ -17,7 +17,7 @@ from bitsmith.planning import recipes
 from bitsmith.planning.existing import KEPT
 from bitsmith.planning.make_plan import make_plan
 from bitsmith.planning.plan import Plan
-from bitsmith.planning.recipe import EVERYTHING, Recipe, Rule
+from bitsmith.planning.recipe import Recipe, Rule, usual_estimator
 from bitsmith.running.session import Session
 from bitsmith.targets.onnx import TARGETS
 
@@ -57,7 +57,7 @@ def test_every_encoding_of_a_small_network() -> None:
     assert plan.encodings["conv1.weight"].blocks == Blocks.channels(0)
     assert plan.reasons["bn1_out"] == "needs no codes: those of 'bn1_out_relu' saturate as Relu does"
     assert plan.reasons["pooled_flat"] == "shares the encoding of 'pooled'"
-    assert plan.reasons["input"].startswith(f"uint8: {EVERYTHING.estimator} range [")
+    assert plan.reasons["input"].startswith(f"uint8: {usual_estimator(8)} range [")
     assert set(plan.encodings) <= set(plan.reasons)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bitsmith.calibration.ranges import Range, parse_estimator
+from bitsmith.calibration.ranges import Placing, Range, parse_estimator
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.errors import StatisticsError
 from bitsmith.graph import constant
@@ -15,7 +15,7 @@ from bitsmith.operators import is_clamp, operator_of
 from bitsmith.planning.accepts import Accepts
 from bitsmith.planning.placement import Placement, activation_operands, moves, place
 from bitsmith.planning.plan import Plan
-from bitsmith.planning.recipe import DYNAMIC, FLOAT, Recipe, Rule, to_mapping
+from bitsmith.planning.recipe import DYNAMIC, FLOAT, Recipe, Rule, to_mapping, usual_estimator
 from bitsmith.planning.weights import plan_weights
 
 
@@ -79,17 +79,14 @@ def encode_group(
     leaders = sources(group)
     asked = widest((settings_of(v, placement, recipe) for v in leaders), accepts, leaders[0].name or "")
     format = accepts.choose(asked.activations or 8, "activations", f"Value '{leaders[0].name}'")
-    found = find_range(leaders, asked, statistics, lambda s: parse_estimator(asked.estimator or "min_max")(s, format))
-    encoding = spanning(
-        found.low, found.high, format,
-        symmetric=bool(asked.symmetric_activations) or not accepts.zero_points, power_of_two=bool(asked.power_of_two),
-    )
-    return encoding, f"{format.name}: {asked.estimator} range [{found.low:.6g}, {found.high:.6g}]"
+    symmetric = bool(asked.symmetric_activations) or not accepts.zero_points
+    placing, estimator = Placing(format, symmetric, bool(asked.power_of_two)), asked.estimator or usual_estimator(format.bits)
+    found = find_range(leaders, statistics, lambda s: parse_estimator(estimator)(s, placing))
+    encoding = spanning(found.low, found.high, format, symmetric=symmetric, power_of_two=placing.power_of_two)
+    return encoding, f"{format.name}: {estimator} range [{found.low:.6g}, {found.high:.6g}]"
 
 
-def find_range(
-    leaders: list[ir.Value], asked: Rule, statistics: Mapping[str, Statistics], estimate: Callable[[Statistics], Range]
-) -> Range:
+def find_range(leaders: list[ir.Value], statistics: Mapping[str, Statistics], estimate: Callable[[Statistics], Range]) -> Range:
     """The range of all sources together: constants exactly, computed values by the estimator."""
     ranges = [Range(float(array.min(initial=0)), float(array.max(initial=0))) for v in leaders if (array := constant(v)) is not None]
     computed = [v.name or "" for v in leaders if constant(v) is None]

@@ -28,7 +28,8 @@ class Rule:
     granularity  of weights: 'tensor', 'channel', 'channels:4' (groups of four), 'group:32' (32 inputs of one channel);
                  unsaid: 'channel', or 'tensor' for products that the target runs faster so
     symmetric_weights, symmetric_activations   zero point 0 (or the middle of unsigned codes)
-    estimator    how activation ranges are found: 'min_max', 'mean_min_max', 'percentile:99.99' ...
+    estimator    how activation ranges are found: 'min_max', 'mse', 'percentile:99.99' ...; unsaid: as suits the width
+    weight_estimator   the same for every block of weights
     power_of_two scales are powers of two
     """
 
@@ -40,14 +41,16 @@ class Rule:
     symmetric_activations: bool | None = None
     estimator: str | None = None
     power_of_two: bool | None = None
+    weight_estimator: str | None = None
 
     def __post_init__(self) -> None:
         for role in ROLES:
             check_choice(getattr(self, role), role)
         if self.granularity is not None:
             parse_granularity(self.granularity)
-        if self.estimator is not None:
-            parse_estimator(self.estimator)
+        for estimator in (self.estimator, self.weight_estimator):
+            if estimator is not None:
+                parse_estimator(estimator)
 
     def fits(self, node: ir.Node) -> bool:
         """True where the glob matches the node's name, operator type, an output or a weight."""
@@ -74,7 +77,10 @@ class Recipe:
         check_choice(self.ends, "ends")
 
     def settings(self, nodes: Sequence[ir.Node], value: str = "") -> Rule:
-        """What all rules together ask of a node with the clamps behind it, or of a network's input; only granularity may be None."""
+        """What all rules together ask of a node with the clamps behind it, or of a network's input.
+
+        What depends on the format or the target may stay None: granularity and estimators.
+        """
         said: dict[str, Any] = {}
         for rule in (EVERYTHING, *self.rules):
             if any(rule.fits(node) for node in nodes) or fnmatchcase(value, rule.match):
@@ -115,8 +121,17 @@ def parse_granularity(granularity: str) -> tuple[str, int]:
     raise RecipeError(f"Granularity {granularity!r} is unknown; choose 'tensor', 'channel', 'channels:4' or 'group:32' (any number).")
 
 
-EVERYTHING = Rule(weights=8, activations=8, symmetric_weights=True, symmetric_activations=False,
-                  estimator="percentile:99.9999", power_of_two=False)
+EVERYTHING = Rule(weights=8, activations=8, symmetric_weights=True, symmetric_activations=False, power_of_two=False)
+
+
+def usual_estimator(bits: int) -> str:
+    """How activation ranges are found for codes of a width, where the recipe leaves it open."""
+    return "percentile:99.9999"
+
+
+def usual_weight_estimator(bits: int) -> str:
+    """The same for weights."""
+    return "min_max"
 
 
 def load_recipe(source: "str | Path | Recipe") -> Recipe:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
+from bitsmith.calibration.block_ranges import find_block_ranges
+from bitsmith.calibration.ranges import Placing
 from bitsmith.errors import PlanError
 from bitsmith.graph import attribute, constant, input_at
 from bitsmith.numerics import Blocks, Encoding, Format, Integer
@@ -14,7 +16,7 @@ from bitsmith.numerics.formats import Array
 from bitsmith.operators import Parameter, operator_of
 from bitsmith.planning.accepts import Accepts
 from bitsmith.planning.placement import Placement, activation_operands, chain_behind
-from bitsmith.planning.recipe import Rule, parse_granularity
+from bitsmith.planning.recipe import Rule, parse_granularity, usual_weight_estimator
 
 BIAS = Integer(32)
 LARGEST_BIAS = 2.0**30          # half of int32: the other half is left to the products
@@ -41,7 +43,8 @@ def plan_weights(placement: Placement, accepts: Accepts, encodings: dict[str, En
         chosen = settle([use for use in uses if use.weight is weight], accepts)
         encodings[weight.name or ""] = encoding = encode_weight(chosen, accepts)
         room = accepts.stored_bits(encoding)
-        said = f"{encoding.format.name}: min_max of the weights, per {chosen.asked.granularity}"
+        estimator = chosen.asked.weight_estimator or usual_weight_estimator(encoding.format.bits)
+        said = f"{encoding.format.name}: {estimator} of the weights, per {chosen.asked.granularity}"
         reasons[weight.name or ""] = said + ("; " + ROOMY.format(ROOMS[room]) if room > encoding.format.bits else "")
     biased = [(use, bias) for use in uses if use.node in placement.integer and (bias := bias_of(use.node)) is not None]
     for use, bias in biased:
@@ -85,13 +88,14 @@ def weight_format(use: Use, accepts: Accepts) -> Format:
 
 
 def encode_weight(use: Use, accepts: Accepts) -> Encoding:
-    """Min/max over every block."""
+    """Every block by the estimator that the rule asks for."""
     weights, asked = numbers(use.weight), use.asked
     format, blocks = weight_format(use, accepts), blocks_of(use.parameter, asked.granularity or "channel")
     if 0 in weights.shape:
         return Encoding(format, np.ones(blocks.shape(weights.shape), np.float32), np.zeros((), np.int32), blocks)
-    low, high = blocks.reduce(np.minimum, weights), blocks.reduce(np.maximum, weights)
-    return spanning(low, high, format, symmetric=bool(asked.symmetric_weights), power_of_two=bool(asked.power_of_two), blocks=blocks)
+    placing = Placing(format, bool(asked.symmetric_weights), bool(asked.power_of_two))
+    low, high = find_block_ranges(weights, blocks, placing, asked.weight_estimator or usual_weight_estimator(format.bits))
+    return spanning(low, high, format, symmetric=placing.symmetric, power_of_two=placing.power_of_two, blocks=blocks)
 
 
 def numbers(value: ir.Value) -> Array:

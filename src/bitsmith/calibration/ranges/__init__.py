@@ -1,20 +1,22 @@
 """Range estimators: one function in one module of the same name here, found by looking, never registered.
 
     estimate: RangeEstimator = parse_estimator("percentile:99.9")
-    low, high = estimate(statistics, format)
+    low, high = estimate(statistics, Placing(format))
 
 A module may offer OPTIONS, the keyword-only options of its function: {name: reader of a text that raises ValueError}.
 """
 
 import pkgutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.errors import RecipeError
-from bitsmith.numerics.formats import Format
+from bitsmith.numerics.encoding import Blocks, Encoding, spanning
+from bitsmith.numerics.formats import Array, Format
 
 
 class Range(NamedTuple):
@@ -24,7 +26,20 @@ class Range(NamedTuple):
     high: float
 
 
-RangeEstimator = Callable[[Statistics, Format], Range]
+@dataclass(frozen=True)
+class Placing:
+    """What will become of a range: the codes of a format, placed so. An estimator that measures errors measures those of these codes."""
+
+    format: Format
+    symmetric: bool = False
+    power_of_two: bool = False
+
+    def span(self, low: Array, high: Array) -> Encoding:
+        """The encodings of many ranges [n], as `spanning` makes them: one block for each."""
+        return spanning(low, high, self.format, symmetric=self.symmetric, power_of_two=self.power_of_two, blocks=Blocks.channels(0))
+
+
+RangeEstimator = Callable[[Statistics, Placing], Range]
 Options = Mapping[str, Callable[[str], Any]]
 
 

@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from bitsmith.calibration.ranges import Range
+from bitsmith.calibration.loss import ZERO_BIN
+from bitsmith.calibration.ranges import Placing, Range
 from bitsmith.calibration.statistics import Statistics
-from bitsmith.numerics.formats import Array, Format
-
-ZERO_BIN = 2.0**-133        # the edge of the bin that zero is in; whatever else is in it might as well be zero
+from bitsmith.numerics.formats import Array
 
 
-def percentile(statistics: Statistics, format: Format, *, percent: float = 99.99) -> Range:
+def percentile(statistics: Statistics, placing: Placing, *, percent: float = 99.99) -> Range:
     """The range from the (100 - percent)th to the percent-th percentile of all numbers; both are within a bin, 0.8 %, of the true ones.
 
     Raises StatisticsError where none was counted.

@@ -1,0 +1,86 @@
+"""What the codes of an encoding lose of numbers of which only counts are left: exact integrals over bins, many encodings at once."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from bitsmith.calibration.statistics import Statistics
+from bitsmith.numerics import Encoding, Integer
+from bitsmith.numerics.formats import Array
+
+ZERO_BIN = 2.0**-133    # the edge of the bin that zero is in; whatever else is in it might as well be zero
+ON_EDGES = 1e-12        # of a sum of squares; numbers that are not on edges add some thousandths
+
+
+class Spread(NamedTuple):
+    """Numbers as bins over which they lie evenly, and as single points (zeros always, and numbers of eight significant bits).
+
+    Everything is in units of the largest magnitude, so that a tensor times a power of two has the same spread.
+
+    unit      that magnitude, not 0
+    low, high, shares   float64 [n]   of each bin: edges, and how many of all numbers are in it; low == high for points
+    """
+
+    unit: float
+    low: Array
+    high: Array
+    shares: Array
+
+
+def spread_numbers(statistics: Statistics) -> Spread:
+    """The numbers of a tensor that is not all zero. No bin is wider than the exact extremes allow."""
+    low, high, counts = statistics.bins()
+    minimum, maximum = statistics.minimum, statistics.maximum
+    low, high = (np.clip(np.where(abs(edge) <= ZERO_BIN, 0, edge), minimum, maximum) for edge in (low, high))
+    shares, near = counts / statistics.count, np.where(low < 0, high, low)
+    if abs(float(near**2 @ shares) - statistics.mean_square) <= ON_EDGES * statistics.mean_square:
+        low = high = near       # no number is nearer to zero than the inner edge of its bin: so all are on it
+    unit = max(-minimum, maximum)
+    return Spread(unit, low / unit, high / unit, shares)
+
+
+def losses(spread: Spread, encodings: Encoding, power: float) -> Array:
+    """Mean of |real - decoded|^power under each of many encodings (one block each), float64 [n], in units of the spread's.
+
+    In steps, the error of t is |t - code|. Its integral from 0 is that of `code` whole steps and the rest r = t - code, clipped or not:
+    (code 2^-power + sign(r) |r|^(power + 1)) / (power + 1).
+    """
+    if not isinstance(encodings.format, Integer):
+        return losses_of_centres(spread, encodings, power)
+    scale = encodings.scale.astype(np.float64)[:, None] / spread.unit
+    zero_point = encodings.zero_point[:, None]
+    ends = encodings.format.lowest - zero_point, encodings.format.highest - zero_point
+    edges, slopes, points, shares = divide(spread)
+    steps = edges / scale
+    codes = np.clip(np.rint(steps), *ends)
+    rest = steps - codes
+    integrals = (codes * 0.5**power + np.copysign(raised(rest, power + 1), rest)) @ slopes / (power + 1)
+    steps = points / scale
+    exact = raised(steps - np.clip(np.rint(steps), *ends), power) @ shares
+    return np.asarray((integrals * scale[:, 0] + exact) * scale[:, 0] ** power)
+
+
+def divide(spread: Spread) -> tuple[Array, Array, Array, Array]:
+    """(edges, slopes, points, shares): sum(F(edges) slopes) is the sum over bins of share (F(high) - F(low)) / (high - low)."""
+    point = spread.low == spread.high
+    low, high, shares = spread.low[~point], spread.high[~point], spread.shares[~point]
+    edges, place = np.unique(np.concatenate([high, low]), return_inverse=True)
+    density = shares / (high - low)
+    return edges, np.bincount(place, np.concatenate([density, -density]), edges.size), spread.low[point], spread.shares[point]
+
+
+def losses_of_centres(spread: Spread, encodings: Encoding, power: float) -> Array:
+    """The same for any format, as if all numbers of a bin were in its middle."""
+    real = ((spread.low + spread.high) / 2)[None] * spread.unit
+    one_a_row = replace(encodings, scale=encodings.scale[:, None], zero_point=encodings.zero_point[:, None])
+    decoded = one_a_row.simulate(np.repeat(real.astype(np.float32), encodings.scale.size, 0))
+    return np.asarray(raised((real - decoded) / spread.unit, power) @ spread.shares)
+
+
+def raised(numbers: Array, power: float) -> Array:
+    """|numbers|^power. (Products are ten times as quick as numpy's power.)"""
+    size = np.abs(numbers)
+    if power in (2, 3):
+        return np.asarray(size * size if power == 2 else size * size * size)
+    return np.asarray(size**power)
