@@ -24,7 +24,8 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin", "cross-origin-resource-policy": "same-origin", "x-frame-options": "DENY",
 }
 # A page of our own leads on: a cookie that is bound to our site is not sent along where another site's link led here.
-ENTRY = '<!DOCTYPE html><html lang="en"><title>bitsmith</title><meta http-equiv="refresh" content="0;url=/"><a href="/">Continue</a></html>'
+ENTRY = ('<!DOCTYPE html><html lang="en"><title>bitsmith</title><link rel="icon" href="/icon.svg">'
+         '<meta http-equiv="refresh" content="0;url=/"><a href="/">Continue</a></html>')
 
 
 class Guard:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from bitsmith.app.attempts import Attempt
 from bitsmith.app.choices import WIDTHS
-from bitsmith.app.rows import foreseen, groups_of, row_of
+from bitsmith.app.rows import foreseen, groups_of, in_float, row_of
 from bitsmith.app.studio import MissingError, Preview, Studio
 from bitsmith.improving import REFINEMENTS
 from bitsmith.planning import recipes
@@ -80,7 +80,7 @@ class Board:
     def draw_layers(self, preview: Preview) -> dict[str, str]:
         columns = pictures.columns_of(t.bits for t in preview.tensors)
         found = {"axis": str(pictures.heat_axis(columns))}
-        for index, group in enumerate(groups_of(self.studio, preview, self.studio.choices)):
+        for index, group in enumerate(groups_of(self.studio, preview)):
             found[f"g{index}"] = draw("group.html", {"group": group, "columns": columns, "index": index})
         return found
 
@@ -92,7 +92,7 @@ class Board:
             "notice": studio.work.notice, "choices": studio.choices, "report": Report("", foreseen(studio.preview)),
             "recipes": {name: told(getattr(recipes, name)) for name in recipes.__all__}, "targets": list(TARGETS), "widths": WIDTHS,
             "refinements": list(REFINEMENTS), "counted": studio.statistics, "attempts": studio.attempts, "percent": percent,
-            "change": lambda before, after: Figure("", before, after, "share"),
+            "in_float": in_float(studio.preview), "change": lambda before, after: Figure("", before, after, "share"),
         }
 
     def page(self) -> str:

@@ -26,6 +26,7 @@ GLANCE = 0.1            # seconds between looks; so often at most is the page dr
 MOST_FIELDS = 64
 LARGEST_NUMBER = 10**9
 TYPES = {"app.js": "text/javascript", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+ICONS = ("/icon.svg", "/favicon.ico")
 # A report is a page of its own, whose policy in the file names its one script; here it may not act in our name.
 REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; sandbox allow-scripts"
 
@@ -159,7 +160,7 @@ def style(request: Request) -> Response:
 
 
 def script(request: Request) -> Response:
-    name = request.url.path.rpartition("/")[2]
+    name = "icon.svg" if request.url.path in ICONS else request.url.path.removeprefix("/")
     return Response(read(name), media_type=TYPES[name])
 
 
@@ -176,7 +177,7 @@ def make_app(studio: Studio, closing: Callable[[], bool] = lambda: False) -> Sta
     desk = Desk(studio, Board(studio), closing)
     shown: dict[str, Callable[[Request], Awaitable[Response] | Response]] = {
         "/": desk.page, "/changes": desk.changes, "/tensor": desk.tensor, "/attempt/{number}": desk.attempt,
-        "/attempt/{number}/{kind}": desk.file, "/app.css": style, **{f"/{name}": script for name in TYPES},
+        "/attempt/{number}/{kind}": desk.file, "/app.css": style, **dict.fromkeys((*ICONS, *(f"/{name}" for name in TYPES)), script),
     }
     done = {
         "/calibrate": desk.calibrate, "/validate": desk.validate, "/cancel": desk.cancel, "/format": desk.format, "/recipe": desk.recipe,

@@ -34,10 +34,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """One place of the network with its rows; `layer` is what became of its last node, None for an input."""
+    """One place of the network with its rows; `layer` is what became of its last node, None for an input, and why of its first."""
 
     place: Place
     layer: Layer | None
+    why: str
     rows: tuple[Row, ...]
 
 
@@ -62,17 +63,18 @@ def owners_of(graph: ir.Graph, places: Mapping[str, Place]) -> Owners:
     return Owners(found, frozenset(weights))
 
 
-def groups_of(studio: Studio, preview: Preview, choices: Choices) -> Iterator[Group]:
-    """One for every place, in the network's order."""
-    owners = owners_of(studio.given.network.graph, studio.places)
+def groups_of(studio: Studio, preview: Preview) -> Iterator[Group]:
+    """One for every place, in the network's order. Before calibration nobody knows what will become of a layer."""
+    owners, choices = owners_of(studio.given.network.graph, studio.places), preview.choices
     accepts = target_named(choices.target).accepts
     tensors: dict[str, list[Tensor]] = {}
     for tensor in preview.tensors:
         tensors.setdefault(owners.places.get(tensor.name, ""), []).append(tensor)
-    layers = {layer.output: layer for layer in preview.layers}
+    layers = {layer.output: layer for layer in preview.layers if preview.counted}
     for place in studio.places.values():
         rows = tuple(Row(t, control_of(t, place, owners, choices, accepts)) for t in tensors.get(place.key, ()))
-        yield Group(place, layers.get(place.chosen), rows)
+        first, last = layers.get(place.key), layers.get(place.chosen)
+        yield Group(place, last, first.reason if first is not None and last is not None and last.state == "float" else "", rows)
 
 
 def control_of(tensor: Tensor, place: Place, owners: Owners, choices: Choices, accepts: Accepts) -> Control | None:
@@ -91,7 +93,7 @@ def control_of(tensor: Tensor, place: Place, owners: Owners, choices: Choices, a
 
 def row_of(studio: Studio, name: str) -> Row | None:
     """The row of one tensor; None where there is none of this name."""
-    for group in groups_of(studio, studio.preview, studio.choices):
+    for group in groups_of(studio, studio.preview):
         for row in group.rows:
             if row.tensor.name == name:
                 return row
@@ -100,8 +102,12 @@ def row_of(studio: Studio, name: str) -> Row | None:
 
 def foreseen(preview: Preview) -> tuple[Figure, ...]:
     """What can be said before anything is measured."""
-    before, after = preview.bytes
     floats = [x for x in preview.layers if x.state == "float"]
-    macs, narrow = (sum(x.macs or 0 for x in layers) for layers in (preview.layers, floats))
-    found = [Figure("weights and constants", before, after, "bytes"), Figure("layers in float", len(preview.layers), len(floats), "count")]
-    return (*found, Figure("multiply-accumulates in float", macs, narrow, "count"))
+    macs, wide = (sum(x.macs or 0 for x in layers) for layers in (preview.layers, floats))
+    weights = Figure("weights and constants", *preview.bytes, "bytes")
+    return (weights, Figure("multiply-accumulates in float", macs, wide, "count")) if preview.counted else (weights,)
+
+
+def in_float(preview: Preview) -> int | None:
+    """How many layers stay in float; None before calibration."""
+    return sum(x.state == "float" for x in preview.layers) if preview.counted else None

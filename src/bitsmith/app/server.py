@@ -50,6 +50,8 @@ def serve(studio: Studio, listening: socket.socket, *, browser: bool, say: Calla
         server = PageServer(config, ready)
         try:
             server.run([listening])
+        except KeyboardInterrupt:       # the way to end it
+            pass
         finally:
             studio.work.cancel()
             studio.work.wait(LAST_SECONDS)

@@ -64,11 +64,13 @@ class Given:
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """What the present choices make of the network, in the rows of a report."""
+    """What choices make of the network, in the rows of a report. Before calibration, `counted` is false, only weights are known."""
 
+    choices: Choices
     plan: Plan
     tensors: tuple[Tensor, ...]
     layers: tuple[Layer, ...]
+    counted: bool
 
     @property
     def bytes(self) -> tuple[int, int]:
@@ -91,15 +93,22 @@ class Studio:
         self.attempts, complaints = read_attempts(folder)
         self.statistics = kept(folder.statistics(given.samples.digest), self.read_statistics, complaints)
         self.before = kept(folder.float_evaluation(given.measured.digest), lambda p: evaluation_from(read_json(p)), complaints)
-        self.choices = kept(folder.choices, lambda p: choices_from(read_json(p)), complaints) or Choices()
-        try:
-            self.preview = self.look_ahead(self.choices)
-        except BitsmithError as problem:
-            complaints.append(f"What was chosen does not work any more: {problem}")
-            self.choices = Choices()
-            self.preview = self.look_ahead(self.choices)
+        self.preview = self.first_look(complaints)
         if complaints:
             self.work.notice = Notice("look", " ".join(complaints))
+
+    @property
+    def choices(self) -> Choices:
+        """The present ones."""
+        return self.preview.choices
+
+    def first_look(self, complaints: list[str]) -> Preview:
+        """What was chosen last; the usual recipe where that cannot be any more."""
+        try:
+            return self.look_ahead(kept(self.folder.choices, lambda p: choices_from(read_json(p)), complaints) or Choices())
+        except BitsmithError as problem:
+            complaints.append(f"What was chosen last does not work any more: {problem}")
+            return self.look_ahead(Choices())
 
     def touch(self) -> None:
         """Something has changed."""
@@ -117,14 +126,14 @@ class Studio:
             statistics, recipe = Collection({}), recipe.with_rules(Rule(activations=FLOAT))
         plan = workflow.make_plan(network, statistics, recipe=recipe, target=choices.target)
         tensors = tuple(describe_tensors(network.graph, plan, statistics, {}))
-        return Preview(plan, tensors, tuple(describe_layers(network, plan, tensors)))
+        return Preview(choices, plan, tensors, tuple(describe_layers(network, plan, tensors)), self.statistics is not None)
 
     def choose(self, choices: Choices) -> None:
         """Make these the present choices. Raises BitsmithError, and changes nothing, where they cannot be."""
         with self._lock:
             preview = self.look_ahead(choices)
             write_json(self.folder.choices, choices.to_dict())
-            self.choices, self.preview = choices, preview
+            self.preview = preview
             self.touch()
 
     def choose_format(self, key: str, role: Role, format: str) -> None:

@@ -3,7 +3,9 @@ const all = selector => [...document.querySelectorAll(selector)];
 const byId = id => document.getElementById(id);
 const wide = matchMedia("(min-width: 70.01rem)");
 const WAIT = 1500;      // ms until a server that did not answer is asked again
-let seen = Number(document.body.dataset.seen), shown = null, attempt = null;
+let seen = Number(document.body.dataset.seen), shown = null;
+/* What this tab looks at, so that it is there again when the tab is loaded again. */
+const kept = { get: name => sessionStorage.getItem(name), set: (name, value) => sessionStorage.setItem(name, value) };
 
 const tell = text => { byId("problem").textContent = text; byId("problem").hidden = !text; };
 
@@ -58,6 +60,7 @@ const mark = () => all(".look").forEach(b => b.setAttribute("aria-current", Stri
 /* One tensor: beside the table where there is room, else in a dialog. */
 async function look(name, open = true) {
   shown = name;
+  kept.set("tensor", name);
   mark();
   const answer = await fetch(`/tensor?name=${encodeURIComponent(name)}`).catch(() => null);
   if (shown !== name || answer === null) return;
@@ -73,14 +76,13 @@ async function look(name, open = true) {
 }
 wide.addEventListener("change", () => { if (shown !== null) look(shown, byId("tensor").open); });
 
-async function showAttempt(number) {
+async function showAttempt(number, scroll = true) {
   const answer = await fetch(`/attempt/${number}`).catch(() => null);
   if (answer === null) return;
   if (!answer.ok) { tell((await answer.text()).trim()); return; }
-  attempt = number;
   byId("attempt").innerHTML = await answer.text();
-  history.replaceState(null, "", `#attempt-${number}`);
-  byId("attempt").scrollIntoView({ block: "nearest" });
+  kept.set("attempt", number);
+  if (scroll) byId("attempt").scrollIntoView({ block: "nearest" });
 }
 
 function search() {
@@ -121,6 +123,7 @@ function refuse(field) {
 byId("recipe").addEventListener("submit", event => event.preventDefault());
 ["search", "only-float"].forEach(id => byId(id).addEventListener("input", search));
 
-const linked = /^#attempt-(\d+)$/.exec(location.hash);
-if (linked) showAttempt(linked[1]);
+if (kept.get("tensor") !== null) look(kept.get("tensor"), false);
+if (kept.get("attempt") !== null) showAttempt(kept.get("attempt"), false);
+document.body.dataset.ready = "yes";
 follow();
