@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bitsmith.analysis.evaluate import Evaluation
     from bitsmith.analysis.fixed_point import FixedPointAnalysis, analyze_fixed_point, compare_fraction_lengths
     from bitsmith.analysis.inspect import Inspection, inspect
+    from bitsmith.analysis.sensitivity import SensitivitySettings, sensitivity
+    from bitsmith.analysis.sensitivity_file import Sensitivity
     from bitsmith.analysis.verify import Verification
     from bitsmith.calibration.collection import Collection
     from bitsmith.calibration.statistics_file import load_statistics, save_statistics
@@ -52,6 +54,8 @@ __all__ = [
     "Quantized",
     "Recipe",
     "Rule",
+    "Sensitivity",
+    "SensitivitySettings",
     "Verification",
     "analyze_fixed_point",
     "calibrate",
@@ -70,6 +74,7 @@ __all__ = [
     "quantize",
     "recipes",
     "save_statistics",
+    "sensitivity",
     "verify",
     "write",
     "write_report",
@@ -81,6 +86,8 @@ ROOMS = {
     "analysis.inspect": ("inspect", "Inspection"),
     "analysis.evaluate": ("Evaluation",),
     "analysis.fixed_point": ("analyze_fixed_point", "compare_fraction_lengths", "FixedPointAnalysis"),
+    "analysis.sensitivity": ("sensitivity", "SensitivitySettings"),
+    "analysis.sensitivity_file": ("Sensitivity",),
     "analysis.verify": ("Verification",),
     "loading.data": ("open_data", "Data", "Preprocessing"),
     "calibration.collection": ("Collection",),

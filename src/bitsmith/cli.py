@@ -34,6 +34,7 @@ from bitsmith.cli_options import (
 )
 from bitsmith.cli_parts import name_list, open_samples, show
 from bitsmith.cli_report import reports
+from bitsmith.cli_search import searches
 from bitsmith.errors import BitsmithError, DataError
 from bitsmith.files import check_output
 
@@ -185,6 +186,7 @@ def quantize(
 
 
 app.add_typer(reports)
+app.add_typer(searches)
 app.add_typer(apps)
 
 
