@@ -27,22 +27,24 @@ def find_block_ranges(numbers: Array, blocks: Blocks, placing: Placing, estimato
     estimate = parse_estimator(estimator)
     if estimator == "min_max":
         return tuple(blocks.reduce(end, numbers).astype(np.float64) for end in (np.minimum, np.maximum))    # type: ignore[return-value]
-    rows, shape = rows_of(blocks, numbers), blocks.shape(numbers.shape)
+    shape = blocks.shape(numbers.shape)
     bare = estimate.func if isinstance(estimate, partial) else estimate
     if bare in (mse, lp):
         options = estimate.keywords if isinstance(estimate, partial) else {}
         power = 2.0 if bare is mse else options.get("power", 2.4)
+        rows = rows_of(blocks, numbers, 0.0)            # which costs nothing
         at_once = max(1, AT_ONCE // rows.shape[1])
         found = np.concatenate([least_loss(rows[i:i + at_once], placing, power) for i in range(0, len(rows), at_once)])
     else:
-        found = np.array([estimate(counted(row), placing) for row in rows])
+        found = np.array([estimate(counted(row), placing) for row in rows_of(blocks, numbers, np.nan)])    # which is not counted
     return found[:, 0].reshape(shape), found[:, 1].reshape(shape)
 
 
-def rows_of(blocks: Blocks, numbers: Array) -> Array:
-    """float32 [blocks, numbers of each]: in their order; those that an end cuts short are filled up with zeros, which cost nothing."""
+def rows_of(blocks: Blocks, numbers: Array, filler: float) -> Array:
+    """float32 [blocks, numbers of each]: in their order; those that an end cuts short are filled up."""
     sizes = [blocks.sizes.get(axis, length) for axis, length in enumerate(numbers.shape)]
-    padded = np.pad(numbers, [(0, -length % size) for length, size in zip(numbers.shape, sizes, strict=True)])
+    missing = [(0, -length % size) for length, size in zip(numbers.shape, sizes, strict=True)]
+    padded = np.pad(numbers, missing, constant_values=filler)
     counts = [length // size for length, size in zip(padded.shape, sizes, strict=True)]
     cut = padded.reshape([n for pair in zip(counts, sizes, strict=True) for n in pair])
     axes = [*range(0, 2 * numbers.ndim, 2), *range(1, 2 * numbers.ndim, 2)]
