@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 FOUND = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -19,7 +20,7 @@ OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm
 
 @dataclass
 class Page:
-    """One tab. `events` holds everything the browser told, in order."""
+    """One tab at a time: that of `session`. `events` holds everything the browser told, in order, of all tabs."""
 
     incoming: Any
     outgoing: Any
@@ -47,13 +48,21 @@ class Page:
         found: dict[str, Any] = json.loads(message)
         return found
 
-    def open(self, path: Path) -> None:
+    def open(self, place: Path | str) -> str:
+        """A file or an address in a new tab; which one."""
+        self.session = ""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for part in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{part}.enable")
-        self.call("Page.navigate", url=path.as_uri())
-        while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
+        self.go(place if isinstance(place, str) else place.as_uri())
+        return self.session
+
+    def go(self, address: str) -> None:
+        """Load a page in this tab."""
+        before = len(self.events)
+        self.call("Page.navigate", url=address)
+        while not any(e.get("method") == "Page.loadEventFired" for e in self.events[before:]):
             self.events.append(self.read())
 
     def run(self, script: str) -> Any:
@@ -61,6 +70,13 @@ class Page:
         found = self.call("Runtime.evaluate", expression=script, returnByValue=True, userGesture=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def wait(self, expression: str, seconds: float = 60) -> None:
+        """Until an expression is true; in pages that are on their way it is not."""
+        end = monotonic() + seconds
+        while not self.run(f"(() => {{ try {{ return Boolean({expression}); }} catch {{ return false; }} }})()"):
+            assert monotonic() < end, f"{expression} is not true: {self.run('document.body.innerText')}"
+            sleep(0.05)
 
     def show(self, width: int, height: int, scheme: str) -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
@@ -81,7 +97,7 @@ class Page:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Page]:
+def opened(place: Path | str) -> Iterator[Page]:
     """A page in a browser of its own, which is ended afterwards."""
     assert FOUND is not None
     (read_commands, commands), (answers, write_answers) = os.pipe(), os.pipe()
@@ -94,7 +110,7 @@ def opened(path: Path) -> Iterator[Page]:
         os.close(write_answers)
         try:
             page = Page(answers, commands)
-            page.open(path)
+            page.open(place)
             yield page
         finally:
             browser.terminate()
