@@ -123,7 +123,9 @@ def show_verdict(result: "Quantized", original: Path | None, written: Sequence[P
     before, after = result.float_evaluation, result.evaluation
     rows: list[list[Any]] = [] if before is None or after is None else accuracy_rows(before, after)
     if original is not None:
-        a, b = size_on_disk([original]), size_on_disk(written)
+        from bitsmith.loading.read_onnx import files_of
+
+        a, b = size_on_disk(files_of(original)), size_on_disk(written)
         rows.append(["file", size(a), size(b), times_smaller(a, b)])
     title = "float and quantized" + ("" if after is None else f" ({after.samples:,} samples, engine {after.engine})")
     return [table(title, ["", "float", "quantized", "difference"], rows)] if rows else []

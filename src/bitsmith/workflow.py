@@ -24,6 +24,7 @@ from bitsmith.improving import Draft, check_refinements, refinement_named
 from bitsmith.integer.program import Program
 from bitsmith.loading import from_onnx
 from bitsmith.loading.data import Data, open_data
+from bitsmith.loading.read_onnx import files_of
 from bitsmith.lowering import lower
 from bitsmith.numerics.formats import Array
 from bitsmith.operators.channel_axes import ChannelAxis, channel_axes
@@ -101,8 +102,13 @@ def make_plan(network: ir.Model, statistics: Collection, *, recipe: str | Path |
     """
     found = fingerprint(network)
     statistics.check_network(found)
+    return plan_as(found, network, statistics, recipe_of(recipe), target)
+
+
+def plan_as(found: str, network: ir.Model, statistics: Collection, recipe: Recipe, target: str) -> Plan:
+    """The plan of a network with a known fingerprint: to take that of gigabytes takes seconds."""
     origin = {"bitsmith": version.VERSION, "network": found}
-    return planning.make_plan(network.graph, statistics, recipe_of(recipe), target_named(target).accepts, origin)
+    return planning.make_plan(network.graph, statistics, recipe, target_named(target).accepts, origin)
 
 
 def write(network: ir.Model, plan: Plan, path: str | Path, *, target: str = "onnxruntime") -> list[Path]:
@@ -222,8 +228,11 @@ def quantize(
 def first_draft(network: ir.Model, data: Any, recipe: Recipe, target: str, steps: Steps) -> Draft:
     """The plan that the recipe gives before any refinement."""
     opened = None if data is None or isinstance(data, Collection) else open_data(data, network)
-    statistics = data if isinstance(data, Collection) else calibrate_for(network, opened, recipe, target, steps)
-    plan = make_plan(network, statistics, recipe=recipe, target=target)
+    if isinstance(data, Collection):
+        statistics, plan = data, make_plan(network, data, recipe=recipe, target=target)
+    else:
+        statistics = calibrate_for(network, opened, recipe, target, steps)
+        plan = plan_as(statistics.network, network, statistics, recipe, target)
     return Draft(network, network, statistics, plan, opened, recipe, target_named(target))
 
 
@@ -319,7 +328,7 @@ def write_report(
         with steps("quantized") as advance:
             after = evaluate(Path(quantized), tested, against=network, progress=advance)
     extras = extras or Extras()
-    sizes = {Path(file).name: Path(file).stat().st_size for file in (source, quantized)}
+    sizes = {Path(file).name: sum(part.stat().st_size for part in files_of(Path(file))) for file in (source, quantized)}
     plan, plan_from = plan_beside(Path(quantized), network, subject)
     material = Material(network, subject, plan, extras.statistics, before, after, tested, Path(quantized).name, sizes, plan_from, extras,
                         Path(source))

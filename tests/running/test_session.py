@@ -15,6 +15,7 @@ from google.protobuf.message import EncodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from bitsmith.errors import DataError, LoadError
+from bitsmith.loading.from_onnx import load
 from bitsmith.numerics.formats import Array
 from bitsmith.running import serialized
 from bitsmith.running.session import Session
@@ -135,6 +136,27 @@ def test_weights_beside_the_file(subgraph: bool, as_path: bool, tmp_path: Path) 
     onnx.save_model(model, path, save_as_external_data=True, location="net.data", size_threshold=0, convert_attribute=True)
     assert (tmp_path / "net.data").stat().st_size >= 200 * 120 * 4
     assert_close(Session(path if as_path else ir.load(path)).run(given), wanted)
+
+
+@pytest.mark.parametrize("most", [0, 2**30])
+def test_weights_on_disk_and_in_memory_together(most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serialized, "LARGE", 1024)
+    monkeypatch.setattr("bitsmith.running.session.MOST_COPIED", most)
+    model = wide(TensorProto.FLOAT)
+    second = numpy_helper.from_array(np.eye(120, dtype=np.float32), "second")
+    model.graph.initializer.append(second)
+    model.graph.node[-1].output[0] = "first"
+    model.graph.node.append(helper.make_node("MatMul", ["first", "second"], ["y"]))
+    given = {"x": np.random.default_rng(1).standard_normal((3, 200)).astype(np.float32)}
+    expected = networks.run(model, given)
+    onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
+    network = load(tmp_path / "net.onnx")
+    value = network.graph.initializers["second"]
+    value.const_value = ir.Tensor(2 * value.const_value.numpy(), name="second")     # type: ignore[union-attr]
+    found = serialized.serialize(network)
+    assert (list(found.weights), found.folder) == (["second"], tmp_path)
+    assert found.weight_bytes == 4 * (200 * 120 + 120 * 120)
+    assert_close(Session(network).run(given), {"y": 2 * expected["y"]})
 
 
 def test_a_file_is_run_as_it_is_written(tmp_path: Path) -> None:

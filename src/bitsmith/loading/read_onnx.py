@@ -28,6 +28,13 @@ def read_file(path: Path) -> onnx.ModelProto:
     return parse(data, f"'{path}'")
 
 
+def files_of(path: Path) -> list[Path]:
+    """The file of a network, and the files beside it that hold weights of it. Raises LoadError."""
+    said = (entry for tensor in read_file(path).graph.initializer for entry in tensor.external_data if entry.key == "location")
+    beside = dict.fromkeys(path.parent / entry.value for entry in said)
+    return [path, *(file for file in beside if file.is_file())]
+
+
 def parse(data: bytes, name: str) -> onnx.ModelProto:
     """The model in the bytes of a file; `name` is what a message calls it. Raises LoadError."""
     if not data:

@@ -22,11 +22,19 @@ LARGE = 2**16       # bytes; larger weights stay outside the message, which must
 @dataclass(frozen=True)
 class Serialized:
     """message   the network, its large weights named but absent
-    weights   those: name -> (array, ONNX element type)
+    weights   those that are in memory: name -> (array, ONNX element type)
+    folder    where the others lie, which onnxruntime maps into memory by itself, without copies
     """
 
     message: onnx.ModelProto
     weights: dict[str, tuple[Array, int]]
+    folder: Path | None = None
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of all large weights."""
+        mapped = (int(entry.value) for t in self.message.graph.initializer for entry in t.external_data if entry.key == "length")
+        return sum(mapped)
 
     def content(self) -> bytes:
         """The message as it is handed over. Raises LoadError where it is too long."""
@@ -70,23 +78,27 @@ def serialize(network: ir.Model | Path) -> Serialized:
 
 def from_file(path: Path) -> tuple[Serialized, Path]:
     message, folder = read_file(path), path.parent
-    weights = {}
     for tensor in message.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            placed = read_tensor(tensor, folder)
+            placed = read_tensor(tensor, folder)        # refused where it points out of the folder
             if stays_outside(placed):
-                weights[tensor.name] = (as_stored(placed), int(placed.dtype))
+                tensor.CopyFrom(ir.to_proto(placed))
             else:
                 bring_in(tensor, folder)
-    return Serialized(message, weights), folder
+    return Serialized(message, {}, folder), folder
 
 
 def from_memory(network: ir.Model) -> tuple[Serialized, Path | None]:
     stored = {name: value.const_value for name, value in network.graph.initializers.items() if value.const_value is not None}
     large = {name: tensor for name, tensor in stored.items() if stays_outside(tensor)}
-    message = ir.to_proto(with_graph(network, view_without(network.graph, large)))
-    weights = {name: (as_stored(tensor), int(tensor.dtype)) for name, tensor in large.items()}
-    return Serialized(message, weights), external_folder(network)
+    folder = external_folder(network)
+    message = ir.to_proto(with_graph(network, view_without(network.graph, large, folder)))
+    weights = {name: (as_stored(tensor), int(tensor.dtype)) for name, tensor in large.items() if not lies_in(tensor, folder)}
+    return Serialized(message, weights, folder), folder
+
+
+def lies_in(tensor: ir.TensorProtocol, folder: Path | None) -> bool:
+    return isinstance(tensor, ir.ExternalTensor) and folder is not None and Path(tensor.base_dir) == folder
 
 
 def inner_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
@@ -113,10 +125,16 @@ def as_stored(tensor: ir.TensorProtocol) -> Array:
     return array if array.dtype.isbuiltin == 1 else array.view(f"u{array.itemsize}")
 
 
-def view_without(graph: ir.Graph, absent: dict[str, Any]) -> ir.GraphView:
-    """The same nodes, seen with the absent weights as references to nowhere and all others in memory."""
+def view_without(graph: ir.Graph, absent: dict[str, Any], folder: Path | None) -> ir.GraphView:
+    """The same nodes, seen with the absent weights as references, to their places in the folder or to nowhere, and all others in memory."""
+
+    def seen(name: str, tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+        if name not in absent:
+            return in_memory(tensor)
+        return tensor if lies_in(tensor, folder) else nowhere(tensor)
+
     initializers = [
-        ir.Value(name=name, const_value=nowhere(value.const_value) if name in absent else in_memory(value.const_value))
+        ir.Value(name=name, const_value=seen(name, value.const_value))
         for name, value in graph.initializers.items() if value.const_value is not None
     ]
     return ir.GraphView(graph.inputs, graph.outputs, nodes=list(graph), initializers=initializers, name=graph.name,

@@ -112,7 +112,9 @@ def session_options(serialized: "Serialized", optimise: bool, threads: int | Non
     options.log_severity_level = FATAL_ONLY
     options.enable_mem_pattern = False      # it plans memory for shapes that come again; filling that anew costs a short pass 10 %
     options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL if optimise else GraphOptimizationLevel.ORT_DISABLE_ALL
-    if sum(array.nbytes for array, _ in serialized.weights.values()) > MOST_COPIED:
+    if serialized.folder is not None:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(serialized.folder.absolute()))
+    if serialized.weight_bytes > MOST_COPIED:
         options.add_session_config_entry("session.disable_prepacking", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
