@@ -2,9 +2,10 @@
 
 from bitsmith.errors import TargetError
 from bitsmith.targets import onnx
+from bitsmith.targets.c import CTarget
 from bitsmith.targets.target import Target
 
-TARGETS: dict[str, Target] = {**onnx.TARGETS}
+TARGETS: dict[str, Target] = {**onnx.TARGETS, "c": CTarget(onnx.STANDARD.build)}
 
 __all__ = ["TARGETS", "Target", "target_named"]
 

@@ -1,0 +1,157 @@
+"""Values that live at different times share memory: lifetimes -> one arena, with the proof of how small it could be."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from bitsmith.errors import LoweringError
+
+ALIGNMENT = 4           # bytes: every value may be read as 32-bit words
+ATTEMPTS = 200          # orders that are tried where the first ones do not reach the lower bound
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A value: its bytes, the step that makes it and the last step that reads it. Both steps need it whole."""
+
+    name: str
+    size: int
+    born: int
+    dies: int
+
+    def __post_init__(self) -> None:
+        if self.size < 0 or self.dies < self.born:
+            raise LoweringError(f"Buffer '{self.name}' has {self.size} bytes and lives from step {self.born} to {self.dies}.")
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """One step reads `source` for the last time and makes `result`, both from their beginnings to their ends: the result may lie
+    over the source, as long as it begins at least `lead` bytes before it, for then it covers only what has been read already."""
+
+    source: str
+    result: str
+    lead: int = 0
+
+
+@dataclass(frozen=True)
+class Arena:
+    """offsets      of every buffer, in bytes
+    size         what it takes
+    lower_bound  less is impossible: at some step so many bytes are live
+    """
+
+    offsets: Mapping[str, int]
+    size: int
+    lower_bound: int
+
+
+@dataclass
+class Layout:
+    """Buffers that have their places; asks where the next one may go."""
+
+    buffers: Mapping[str, Buffer]
+    leads: Mapping[tuple[str, str], int]
+    offsets: dict[str, int] = field(default_factory=dict)
+
+    def put(self, buffer: Buffer) -> None:
+        """At the lowest offset that is free."""
+        rivals = [name for name in self.offsets if meet(self.buffers[name], buffer)]
+        self.offsets[buffer.name] = next(at for at in sorted(self._candidates(buffer, rivals)) if self._fits(buffer, at, rivals))
+
+    def _candidates(self, buffer: Buffer, rivals: Iterable[str]) -> Iterator[int]:
+        yield 0
+        for name in rivals:
+            at = self.offsets[name]
+            yield at + rounded(self.buffers[name].size)
+            if (lead := self.leads.get((name, buffer.name))) is not None and at >= lead:
+                yield (at - lead) // ALIGNMENT * ALIGNMENT
+            if (lead := self.leads.get((buffer.name, name))) is not None:
+                yield at + rounded(lead)
+
+    def _fits(self, buffer: Buffer, at: int, rivals: Iterable[str]) -> bool:
+        return all(apart(self.leads, (buffer, at), (self.buffers[name], self.offsets[name])) for name in rivals)
+
+    @property
+    def size(self) -> int:
+        return max((at + rounded(self.buffers[name].size) for name, at in self.offsets.items()), default=0)
+
+
+def place(buffers: Sequence[Buffer], overlaps: Sequence[Overlap] = ()) -> Arena:
+    """Give every buffer an offset, a multiple of four, so that no two that live at the same time lie over each other, but for overlaps.
+
+    Buffers are put one by one where there is room, in several orders (large ones first, long-lived ones first, backwards and
+    forwards in time, then shuffled ones, always the same); the smallest arena wins, and the first that reaches the lower bound ends
+    the search. Placing optimally is NP-hard (dynamic storage allocation, Garey and Johnson 1979, SR2).
+    """
+    found = {buffer.name: buffer for buffer in buffers}
+    leads = {(o.source, o.result): o.lead for o in overlaps if shares(found, o)}
+    least = lower_bound(buffers, overlaps)
+    best: Layout | None = None
+    for order in orders(buffers):
+        layout = Layout(found, leads)
+        for buffer in order:
+            layout.put(buffer)
+        if best is None or layout.size < best.size:
+            best = layout
+        if best.size <= least:
+            break
+    assert best is not None
+    return Arena({buffer.name: best.offsets[buffer.name] for buffer in buffers}, best.size, least)
+
+
+def lower_bound(buffers: Sequence[Buffer], overlaps: Sequence[Overlap] = ()) -> int:
+    """The most bytes that are live at any step; where a step's result may lie over one of its sources, the smaller sum counts."""
+    found = {buffer.name: buffer for buffer in buffers}
+    least = 0
+    for step in {buffer.born for buffer in buffers}:
+        live = sum(rounded(b.size) for b in buffers if b.born <= step <= b.dies)
+        least = max(least, live - sum(saved_at(step, found, overlaps)))
+    return least
+
+
+def saved_at(step: int, buffers: Mapping[str, Buffer], overlaps: Sequence[Overlap]) -> Iterator[int]:
+    """For each result of a step, the bytes of it that may lie over its sources, at most."""
+    results = dict.fromkeys(o.result for o in overlaps if shares(buffers, o) and buffers[o.result].born == step)
+    for result in results:
+        size = rounded(buffers[result].size)
+        yield min(size, sum(max(0, min(size - rounded(o.lead), rounded(buffers[o.source].size)))
+                            for o in overlaps if o.result == result and shares(buffers, o)))
+
+
+def shares(buffers: Mapping[str, Buffer], overlap: Overlap) -> bool:
+    """True where the source is not read after the step that makes the result."""
+    return buffers[overlap.source].dies == buffers[overlap.result].born
+
+
+def meet(first: Buffer, second: Buffer) -> bool:
+    """True where both live at some step and take any room."""
+    return first.born <= second.dies and second.born <= first.dies and min(first.size, second.size) > 0
+
+
+def apart(leads: Mapping[tuple[str, str], int], first: tuple[Buffer, int], second: tuple[Buffer, int]) -> bool:
+    """True where two buffers that meet do not disturb each other."""
+    (one, at), (other, there) = first, second
+    if at + one.size <= there or there + other.size <= at:
+        return True
+    result_first, source_first = leads.get((other.name, one.name)), leads.get((one.name, other.name))
+    return (result_first is not None and at + result_first <= there) or (source_first is not None and there + source_first <= at)
+
+
+def orders(buffers: Sequence[Buffer]) -> Iterator[list[Buffer]]:
+    """Orders in which to put buffers: sensible ones first, then shuffled ones, the same in every run."""
+    large = sorted(buffers, key=lambda b: (-b.size, -b.born))
+    yield large
+    yield sorted(buffers, key=lambda b: (-b.size, b.born))
+    yield sorted(buffers, key=lambda b: (b.born - b.dies, -b.size))
+    yield sorted(buffers, key=lambda b: (-b.born, -b.size))
+    yield sorted(buffers, key=lambda b: (b.born, -b.size))
+    random = Random(0)
+    for _ in range(ATTEMPTS):
+        weight = {b.name: b.size * random.uniform(0.5, 2) for b in buffers}
+        yield sorted(buffers, key=lambda b: -weight[b.name])
+
+
+def rounded(size: int) -> int:
+    """Up to the alignment."""
+    return -(-size // ALIGNMENT) * ALIGNMENT

@@ -1,0 +1,108 @@
+"""Sums, products, tables and clamps, element by element, as calls of the portable kernels."""
+
+from math import prod
+
+import numpy as np
+
+from bitsmith.errors import TargetError
+from bitsmith.integer.instructions import AddRescaled, Clamp, LookUp, MultiplyRescaled, Rescale
+from bitsmith.integer.rescaling import FixedTotal
+from bitsmith.targets.c.call import Call, Entries, Entry, Fields, Place, Table
+from bitsmith.targets.c.products import broadcast_steps
+from bitsmith.targets.c.rounding import code_fields, rounding_fields, rounding_part
+from bitsmith.targets.c.stored import Stored, nest
+
+NARROW = 2**31
+
+
+def describe_sum(step: AddRescaled, place: Place) -> list[Call]:
+    """Two values that may broadcast, or several of one shape."""
+    if not isinstance(step.total, FixedTotal):
+        raise TargetError(f"'{step.output}' is added by {type(step.total).__name__}, for which there is no C yet.")
+    return [add_pair(step, step.total, place) if len(step.inputs) == 2 else add_several(step, step.total, place)]
+
+
+def sum_type(step: AddRescaled, total: FixedTotal) -> str:
+    """32 bits where they hold the sum, its rounding included."""
+    reach = sum(abs(m) * max(map(abs, s.steps)) for m, s in zip(total.multipliers, step.sources, strict=True))
+    return "int32_t" if reach + 2 ** (total.shift - 1) < NARROW else "int64_t"
+
+
+def add_pair(step: AddRescaled, total: FixedTotal, place: Place) -> Call:
+    left, right, result = (place.stored[name] for name in (*step.inputs, step.output))
+    entries: dict[str, Entry] = {}
+    for side, multiplier, zero in zip(("left", "right"), total.multipliers, total.zero_points, strict=True):
+        entries |= {f"{side}_zero": zero, f"{side}_multiplier": multiplier}
+    types = {"sum_t": sum_type(step, total), "left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type}
+    return Call(
+        "add", types, Fields({**pair_loops(left, right, result, step.output), **entries, "shift": total.shift, **code_fields(total.codes)}),
+        step.inputs, step.output, f"sum, {result.count} elements", leads=pair_leads(step.inputs, left, right, result),
+    )
+
+
+def add_several(step: AddRescaled, total: FixedTotal, place: Place) -> Call:
+    sources, result = [place.stored[name] for name in step.inputs], place.stored[step.output]
+    if len({(s.c_type, s.shape) for s in sources}) != 1 or sources[0].shape != result.shape:
+        raise TargetError(f"'{step.output}' adds {len(sources)} values of different shapes or widths; add them two by two in the network.")
+    entries: Entries = {"count": result.count, "operands": len(sources), "zero": Table(np.asarray(total.zero_points), "int32_t"),
+               "multiplier": Table(np.asarray(total.multipliers), "int32_t"), "shift": total.shift}
+    types = {"sum_t": sum_type(step, total), "source_t": sources[0].c_type, "result_t": result.c_type}
+    return Call("add_many", types, Fields({**entries, **code_fields(total.codes)}), step.inputs, step.output,
+                f"sum of {len(sources)} values, {result.count} elements", together=True)
+
+
+def describe_multiplication(step: MultiplyRescaled, place: Place) -> list[Call]:
+    if not step.bounds.fit(32).all():
+        raise TargetError(f"The product '{step.output}' may reach {step.bounds.largest}, beyond int32: give its operands fewer bits.")
+    left, right, result = (place.stored[name] for name in (*step.inputs, step.output))
+    zeros: Entries = {"left_zero": step.sources[0].zero_point, "right_zero": step.sources[1].zero_point}
+    return [Call(
+        "product", {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type},
+        Fields({**pair_loops(left, right, result, step.output), **zeros, "rounding": rounding_fields(step.requantize, place.rounding)}),
+        step.inputs, step.output, f"product, {result.count} elements", rounding_part(place.rounding),
+        pair_leads(step.inputs, left, right, result), macs=result.count,
+    )]
+
+
+def pair_loops(left: Stored, right: Stored, result: Stored, owner: str) -> dict[str, Entry]:
+    """Nested loops over the result in memory's order, with both operands' steps."""
+    steps = [[broadcast_steps(operand, result.shape)[axis] for axis in result.order] for operand in (left, right)]
+    loops = nest(result.sizes, *steps, owner=owner)
+    return {"count": loops.counts, "left_step": loops.steps[0], "right_step": loops.steps[1]}
+
+
+def pair_leads(names: tuple[str, ...], left: Stored, right: Stored, result: Stored) -> dict[str, int]:
+    """The result may lie over an operand of its own size: every element is read before it is written over."""
+    return {name: growth(s, result) for name, s in zip(names, (left, right), strict=True) if s.shape == result.shape}
+
+
+def growth(source: Stored, result: Stored) -> int:
+    """How far a wider result runs ahead."""
+    return max(0, result.bytes - source.bytes)
+
+
+def describe_rescale(step: Rescale, place: Place) -> list[Call]:
+    source, result = place.stored[step.inputs[0]], place.stored[step.output]
+    entries: Entries = {"count": result.count, "zero": step.source.zero_point, "rounding": rounding_fields(step.requantize, place.rounding)}
+    return [Call("rescale", {"source_t": source.c_type, "result_t": result.c_type}, Fields(entries), step.inputs, step.output,
+                 f"other scale, {result.count} elements", rounding_part(place.rounding), {step.inputs[0]: growth(source, result)})]
+
+
+def describe_look_up(step: LookUp, place: Place) -> list[Call]:
+    """One table for all, or one for each index of an axis."""
+    source, result = place.stored[step.inputs[0]], place.stored[step.output]
+    outer, channels, inner = 1, 1, result.count
+    if step.axis is not None:
+        at = source.order.index(step.axis - 1)
+        outer, channels, inner = prod(source.sizes[:at]), source.sizes[at], prod(source.sizes[at + 1:])
+    entries: Entries = {"outer": outer, "channels": channels, "inner": inner, "low": step.source.low, "codes": step.table.shape[-1],
+               "table": Table(step.table.reshape(-1), result.c_type)}
+    return [Call("look_up", {"source_t": source.c_type, "result_t": result.c_type}, Fields(entries), step.inputs, step.output,
+                 f"table, {result.count} elements", leads={step.inputs[0]: growth(source, result)})]
+
+
+def describe_clamp(step: Clamp, place: Place) -> list[Call]:
+    source, result = place.stored[step.inputs[0]], place.stored[step.output]
+    return [Call("clamp", {"source_t": source.c_type, "result_t": result.c_type},
+                 Fields({"count": result.count, "low": step.low, "high": step.high}), step.inputs, step.output,
+                 f"clamp, {result.count} elements", leads={step.inputs[0]: growth(source, result)})]

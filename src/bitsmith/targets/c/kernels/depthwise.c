@@ -1,0 +1,52 @@
+#include "weight_at.c"
+#include "requantize_multiplier.c"
+typedef uint8_t source_t;
+typedef uint8_t result_t;
+/* kernel */
+/* Convolution of every channel by itself. Codes come in any order of memory and leave channels last. */
+struct depthwise {
+    int32_t in_height, in_width;
+    int32_t channels;
+    int32_t row_step, column_step, channel_step;    /* elements from one input to the next */
+    int32_t out_height, out_width;
+    int32_t kernel_height, kernel_width;
+    int32_t stride_y, stride_x;
+    int32_t dilation_y, dilation_x;
+    int32_t pad_top, pad_left;
+    int32_t zero;                                   /* the code of 0 */
+    const weight_t *weights;                        /* [kernel_height][kernel_width][channels] */
+    const int32_t *bias;                            /* [channels] */
+    struct requantize rounding;
+};
+
+/* Codes are counted from zero, so that padding adds nothing and is left out. */
+KERNEL int32_t depthwise_sum(const struct depthwise *layer, const source_t *source, int32_t top, int32_t left, int32_t channel)
+{
+    int32_t sum = layer->bias[channel];
+    source += channel * layer->channel_step;
+    for (int32_t i = 0; i < layer->kernel_height; i++) {
+        const int32_t row = top + i * layer->dilation_y;
+        for (int32_t j = 0; j < layer->kernel_width; j++) {
+            const int32_t column = left + j * layer->dilation_x;
+            if (row >= 0 && row < layer->in_height && column >= 0 && column < layer->in_width) {
+                const int32_t code = source[row * layer->row_step + column * layer->column_step];
+                sum += (code - layer->zero) * weight_at(layer->weights, (i * layer->kernel_width + j) * layer->channels + channel);
+            }
+        }
+    }
+    return sum;
+}
+
+KERNEL void depthwise(const struct depthwise *layer, const source_t *source, result_t *result)
+{
+    for (int32_t y = 0; y < layer->out_height; y++) {
+        const int32_t top = y * layer->stride_y - layer->pad_top;
+        for (int32_t x = 0; x < layer->out_width; x++) {
+            const int32_t left = x * layer->stride_x - layer->pad_left;
+            for (int32_t channel = 0; channel < layer->channels; channel++) {
+                const int32_t sum = depthwise_sum(layer, source, top, left, channel);
+                *result++ = (result_t)requantize(&layer->rounding, sum, channel);
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+#include "weight_at.c"
+typedef uint8_t source_t;
+/* kernel */
+/* sum + codes * weights; the codes' zero point is part of the sum already. */
+KERNEL int32_t dot(const source_t *codes, int32_t zero, const weight_t *weights, int32_t at, int32_t count, int32_t sum)
+{
+    (void)zero;
+    for (int32_t i = 0; i < count; i++) {
+        sum += codes[i] * weight_at(weights, at + i);
+    }
+    return sum;
+}

@@ -1,0 +1,277 @@
+"""In which order each value lies in memory: channels last where kernels like it, as the network says where nothing else is possible.
+
+Reshape and Transpose move nothing where the order can be carried along; where it cannot, a Reorder is put in.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from bitsmith.errors import TargetError
+from bitsmith.integer.boundary import CallFloat, Dequantize, Quantize
+from bitsmith.integer.instructions import (
+    AddRescaled,
+    AveragePool,
+    Clamp,
+    Concatenate,
+    Constant,
+    Convolve,
+    Gather,
+    Instruction,
+    LookUp,
+    MatrixMultiply,
+    MaxPool,
+    Mean,
+    MultiplyRescaled,
+    Rescale,
+    Reshape,
+    Take,
+    Transpose,
+)
+from bitsmith.integer.program import Program
+from bitsmith.numerics.formats import Array
+from bitsmith.targets.c.stored import Sizes, Stored, channels_last
+
+IN_FLOAT = "and this target computes in integers only; end the network before it, or choose the target 'onnxruntime'"
+
+
+@dataclass(frozen=True)
+class Reorder:
+    """The same value in another order of memory."""
+
+    inputs: tuple[str]
+    output: str
+
+
+Work = Instruction | Reorder
+
+
+@dataclass
+class Arrangement:
+    """steps    what is to be computed, in order
+    stored   how each value lies in memory
+    memory   value -> the value whose memory it is, where it only looks at that in another way
+    constants  values that are there from the start, as the network has them
+    inputs, outputs   names; an output's memory may be that of another value
+    """
+
+    stored: dict[str, Stored]
+    inputs: tuple[str, ...]
+    outputs: dict[str, str] = field(default_factory=dict)
+    steps: list[Work] = field(default_factory=list)
+    memory: dict[str, str] = field(default_factory=dict)
+    constants: dict[str, Array] = field(default_factory=dict)
+    reordered: dict[tuple[str, Sizes], str] = field(default_factory=dict)
+
+    def owner(self, name: str) -> str:
+        """The value whose memory this one is."""
+        return self.memory.get(name, name)
+
+    def look(self, name: str, source: str, stored: Stored) -> None:
+        """A value that is another one's memory, seen otherwise."""
+        self.stored[name] = stored
+        self.memory[name] = self.owner(source)
+
+    def make(self, work: Work, stored: Stored) -> None:
+        self.steps.append(work)
+        self.stored[work.output] = stored
+
+    def plain(self, name: str, order: Sizes | None = None) -> str:
+        """The name of the value where memory holds its own shape, in this order; in any order for None."""
+        stored = self.stored[name]
+        if order is None and stored.is_plain:
+            return name
+        wanted = Stored.natural(stored.shape, stored.kind) if order is None else stored.in_order(order)
+        if stored.same_memory(wanted):
+            return self.seen_as(name, wanted)
+        if not stored.is_plain:
+            return self.plain(self.seen_as(self.copied(name, Stored.natural(stored.parts, stored.kind)), wanted_natural(stored)), order)
+        return self.copied(name, wanted)
+
+    def seen_as(self, name: str, stored: Stored) -> str:
+        if self.stored[name] == stored:
+            return name
+        view = f"{name} (as {stored.parts} {stored.order})"
+        self.look(view, name, stored)
+        return view
+
+    def copied(self, name: str, stored: Stored) -> str:
+        """A copy in another order; one serves all its readers."""
+        key = (self.owner(name), (*stored.parts, *stored.order))
+        if key not in self.reordered:
+            self.reordered[key] = f"{name} (reordered {len(self.reordered) + 1})"
+            if self.owner(name) in self.constants:
+                self.turn_constant(name, self.reordered[key], stored)
+            else:
+                self.make(Reorder((name,), self.reordered[key]), stored)
+        return self.reordered[key]
+
+    def turn_constant(self, name: str, turned: str, stored: Stored) -> None:
+        """A constant lies in flash in whatever order is wanted."""
+        seen = self.stored[name]
+        memory = in_memory(self.constants[self.owner(name)], self.stored[self.owner(name)])
+        logical = np.empty(seen.count, memory.dtype)
+        logical[seen.places()] = memory
+        self.constants[turned], self.stored[turned] = logical.reshape(stored.parts), stored
+
+
+def in_memory(codes: Array, stored: Stored) -> Array:
+    """A value's codes, as the network has them -> as they lie in memory."""
+    return np.asarray(codes.reshape(-1)[stored.places()])
+
+
+def wanted_natural(stored: Stored) -> Stored:
+    return Stored.natural(stored.shape, stored.kind)
+
+
+def arrange(program: Program, sizes: Mapping[str, Sizes]) -> Arrangement:
+    """Decide every value's order of memory.
+
+    sizes  of each input, without the batch
+
+    Raises TargetError for what has no integer kernel, by name.
+    """
+    shapes = measure(program, sizes)
+    arrangement = Arrangement({n: Stored.natural(*shapes[n]) for n in program.inputs}, tuple(program.inputs))
+    for instruction in program.instructions:
+        refuse_float(instruction)
+        assert not isinstance(instruction, CallFloat)
+        rule = RULES[type(instruction)]
+        rule(arrangement, instruction, Stored.natural(*shapes[instruction.output]))
+    for name in program.outputs:
+        arrangement.outputs[name] = settle_output(arrangement, name)
+    return arrangement
+
+
+def settle_output(arrangement: Arrangement, name: str) -> str:
+    """An output in numpy's order; a constant is copied to where outputs lie."""
+    stored = arrangement.stored[name]
+    found = arrangement.plain(name, tuple(range(len(stored.shape))))
+    if arrangement.owner(found) in arrangement.constants:
+        copy = f"{name} (output)"
+        arrangement.make(Reorder((found,), copy), wanted_natural(stored))
+        return copy
+    return found
+
+
+def measure(program: Program, sizes: Mapping[str, Sizes]) -> dict[str, tuple[Sizes, np.dtype[Any]]]:
+    """Shape (without the batch) and kind of every value's codes: what the program makes of one sample of zeros."""
+    for instruction in program.instructions:
+        refuse_float(instruction)
+    zeros = {n: np.zeros((1, *sizes[n]), np.int64 if e is None else np.float32) for n, e in program.inputs.items()}
+    names = [*program.inputs, *(i.output for i in program.instructions if not isinstance(i, CallFloat))]
+    return {name: (codes.shape[1:], codes.dtype) for name, codes in program.codes(zeros, names).items()}
+
+
+def refuse_float(instruction: Instruction | CallFloat) -> None:
+    if isinstance(instruction, CallFloat):
+        reason = f" ({instruction.reason})" if instruction.reason else ""
+        raise TargetError(f"'{instruction.name}' computes in float{reason}, {IN_FLOAT}.")
+    if isinstance(instruction, (Quantize, Dequantize)):
+        raise TargetError(f"'{instruction.inputs[0]}' meets real numbers in '{instruction.output}', {IN_FLOAT}.")
+
+
+def arrange_constant(arrangement: Arrangement, instruction: Constant, result: Stored) -> None:
+    arrangement.constants[instruction.output] = instruction.codes[0]
+    arrangement.stored[instruction.output] = result
+
+
+def arrange_window(arrangement: Arrangement, instruction: Any, result: Stored) -> None:
+    """Convolutions and pooling read any order of memory and write channels last."""
+    source = arrangement.plain(instruction.inputs[0])
+    arrangement.make(reading(instruction, [source]), result.in_order(channels_last(len(result.shape))))
+
+
+def arrange_product(arrangement: Arrangement, instruction: MatrixMultiply, result: Stored) -> None:
+    """Numpy's order, but for one row times a weight: its rows can follow whatever order the row has."""
+    left = instruction.inputs[0]
+    follows = instruction.weights is not None and instruction.weights.ndim == 2 and len(arrangement.stored[left].shape) == 1
+    names = [n if follows else arrangement.plain(n, natural_order(arrangement, n)) for n in instruction.inputs]
+    arrangement.make(reading(instruction, names), result)
+
+
+def natural_order(arrangement: Arrangement, name: str) -> Sizes:
+    return tuple(range(len(arrangement.stored[name].shape)))
+
+
+def arrange_pointwise(arrangement: Arrangement, instruction: Any, result: Stored) -> None:
+    """One operand: whatever lies wherever, unless it matters which channel it is."""
+    name = instruction.inputs[0]
+    if getattr(instruction, "axis", None) is not None:
+        name = arrangement.plain(name)
+    source = arrangement.stored[name]
+    arrangement.make(reading(instruction, [name]), Stored(result.shape, result.kind, source.parts, source.order))
+
+
+def arrange_together(arrangement: Arrangement, instruction: Any, result: Stored) -> None:
+    """Several operands that broadcast: all in the order of the largest that is computed."""
+    names = list(instruction.inputs)
+    ranks = {len(arrangement.stored[n].shape) for n in names}
+    if len(ranks) != 1:
+        raise TargetError(f"'{instruction.output}' joins values of {sorted(ranks)} axes; reshape them to as many axes each in the network.")
+    computed = [n for n in names if arrangement.stored[n].is_plain and arrangement.owner(n) not in arrangement.constants]
+    largest = max(computed, key=lambda n: arrangement.stored[n].count, default=None)
+    order = tuple(range(len(result.shape))) if largest is None else arrangement.stored[largest].order
+    found = [arrangement.plain(n, order) for n in names]
+    arrangement.make(reading(instruction, found), result.in_order(order))
+
+
+def arrange_take(arrangement: Arrangement, instruction: Take, result: Stored) -> None:
+    source = arrangement.plain(instruction.inputs[0])
+    arrangement.make(reading(instruction, [source]), result.in_order(arrangement.stored[source].order))
+
+
+def arrange_mean(arrangement: Arrangement, instruction: Mean, result: Stored) -> None:
+    """The axes that stay keep their order."""
+    source = arrangement.plain(instruction.inputs[0])
+    order = arrangement.stored[source].order
+    if not instruction.keep_axes:
+        kept = [axis for axis in range(len(order)) if axis + 1 not in instruction.axes]
+        order = tuple(kept.index(axis) for axis in order if axis in kept)
+    arrangement.make(reading(instruction, [source]), result.in_order(order))
+
+
+def arrange_gather(arrangement: Arrangement, instruction: Gather, result: Stored) -> None:
+    name = instruction.inputs[0]
+    arrangement.make(reading(instruction, [arrangement.plain(name, natural_order(arrangement, name))]), result)
+
+
+def arrange_reshape(arrangement: Arrangement, instruction: Reshape, result: Stored) -> None:
+    source = instruction.inputs[0]
+    arrangement.look(instruction.output, source, arrangement.stored[source].reshaped(result.shape))
+
+
+def arrange_transpose(arrangement: Arrangement, instruction: Transpose, result: Stored) -> None:
+    """Nothing moves: the axes only get other names."""
+    source = arrangement.plain(instruction.inputs[0])
+    renamed = {old - 1: new - 1 for new, old in enumerate(instruction.order)}
+    order = tuple(renamed[axis] for axis in arrangement.stored[source].order)
+    arrangement.look(instruction.output, source, result.in_order(order))
+
+
+def reading(instruction: Any, names: Iterable[str]) -> Any:
+    """The same instruction on these values, which hold what its own inputs hold."""
+    names = tuple(names)
+    return instruction if names == tuple(instruction.inputs) else replace(instruction, inputs=names)
+
+
+RULES: dict[type, Callable[[Arrangement, Any, Stored], None]] = {
+    Constant: arrange_constant,
+    Convolve: arrange_window,
+    MaxPool: arrange_window,
+    AveragePool: arrange_window,
+    MatrixMultiply: arrange_product,
+    LookUp: arrange_pointwise,
+    Clamp: arrange_pointwise,
+    Rescale: arrange_pointwise,
+    AddRescaled: arrange_together,
+    MultiplyRescaled: arrange_together,
+    Concatenate: arrange_together,
+    Take: arrange_take,
+    Mean: arrange_mean,
+    Gather: arrange_gather,
+    Reshape: arrange_reshape,
+    Transpose: arrange_transpose,
+}

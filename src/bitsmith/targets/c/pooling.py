@@ -1,0 +1,62 @@
+"""Pooling and means as calls of the portable kernels."""
+
+import numpy as np
+
+from bitsmith.errors import TargetError
+from bitsmith.integer.bounds import summed
+from bitsmith.integer.instructions import AveragePool, MaxPool, Mean
+from bitsmith.integer.rescaling import FixedAverage
+from bitsmith.integer.windows import Window
+from bitsmith.targets.c.call import Call, Entries, Fields, Place, Table
+from bitsmith.targets.c.geometry import Geometry
+from bitsmith.targets.c.rounding import code_fields, rounding_fields, rounding_part
+from bitsmith.targets.c.stored import nest
+
+
+def describe_max_pool(step: MaxPool, place: Place) -> list[Call]:
+    source, result = place.stored[step.inputs[0]], place.stored[step.output]
+    geometry = Geometry.of(source, step.window, step.output)
+    lowest = int(np.iinfo(source.kind).min)
+    return [Call(
+        "max_pool", {"source_t": source.c_type, "result_t": result.c_type},
+        Fields({**geometry.fields(), "channels": geometry.channels, "lowest": lowest}), step.inputs, step.output,
+        f"largest of {geometry.says()}", leads=geometry.leads(step.inputs[0], source, result),
+    )]
+
+
+def describe_average_pool(step: AveragePool, place: Place) -> list[Call]:
+    if not isinstance(step.average, FixedAverage):
+        raise TargetError(f"'{step.output}' is averaged by {type(step.average).__name__}, for which there is no C yet.")
+    source, result, average = place.stored[step.inputs[0]], place.stored[step.output], step.average
+    geometry = Geometry.of(source, step.window, step.output)
+    counts = [Table(axis_counts(geometry, axis, include_pad=step.include_pad), "uint16_t") for axis in range(2)]
+    entries: Entries = {"channels": geometry.channels, "zero": average.zero_point, "rows": counts[0], "columns": counts[1],
+               "multiplier": Table(average.multipliers, "int32_t"), "shift": Table(average.shifts, "uint8_t")}
+    return [Call(
+        "average_pool", {"source_t": source.c_type, "result_t": result.c_type},
+        Fields({**geometry.fields(), **entries, **code_fields(average.codes)}), step.inputs, step.output,
+        f"average of {geometry.says()}", leads=geometry.leads(step.inputs[0], source, result),
+    )]
+
+
+def axis_counts(geometry: Geometry, axis: int, *, include_pad: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """How many places of each window count along one axis."""
+    w = geometry.window
+    line = Window((w.kernel[axis],), (w.strides[axis],), (w.dilations[axis],), (w.pads[axis],), w.ceil_mode)
+    return line.counts((geometry.sizes[axis],), include_pad=include_pad)
+
+
+def describe_mean(step: Mean, place: Place) -> list[Call]:
+    source, result = place.stored[step.inputs[0]], place.stored[step.output]
+    gone = {axis - 1 for axis in step.axes}
+    steps = source.strides
+    kept_axes, gone_axes = ([axis for axis in source.order if (axis in gone) == going] for going in (False, True))
+    kept, inner = (nest([source.shape[a] for a in axes], [steps[a] for a in axes], depth=3, owner=step.output)
+                   for axes in (kept_axes, gone_axes))
+    count = source.count // max(1, result.count)
+    if not summed(count, *step.source.steps).fit(32).all():
+        raise TargetError(f"The sum of {count} codes in '{step.output}' may leave int32: give '{step.inputs[0]}' fewer bits.")
+    entries: Entries = {"count": kept.counts, "step": kept.steps[0], "inner_count": inner.counts, "inner_step": inner.steps[0],
+               "start": -count * step.source.zero_point, "rounding": rounding_fields(step.requantize, place.rounding)}
+    return [Call("mean", {"source_t": source.c_type, "result_t": result.c_type}, Fields(entries), step.inputs, step.output,
+                 f"mean of {count} elements, {result.count} times", rounding_part(place.rounding))]

@@ -1,0 +1,43 @@
+"""The portable flavour: C99 that every compiler takes. Every instruction of the integer program has a kernel here."""
+
+from collections.abc import Mapping
+
+from bitsmith.integer.instructions import (
+    AddRescaled,
+    AveragePool,
+    Clamp,
+    Concatenate,
+    Convolve,
+    Gather,
+    LookUp,
+    MatrixMultiply,
+    MaxPool,
+    Mean,
+    MultiplyRescaled,
+    Rescale,
+    Take,
+)
+from bitsmith.targets.c.call import Describe
+from bitsmith.targets.c.elementwise import describe_clamp, describe_look_up, describe_multiplication, describe_rescale, describe_sum
+from bitsmith.targets.c.layout import Reorder
+from bitsmith.targets.c.movement import describe_concatenation, describe_gather, describe_reorder, describe_take
+from bitsmith.targets.c.pooling import describe_average_pool, describe_max_pool, describe_mean
+from bitsmith.targets.c.products import describe_convolution, describe_product
+
+PORTABLE: Mapping[type, Describe] = {
+    Convolve: describe_convolution,
+    MatrixMultiply: describe_product,
+    AddRescaled: describe_sum,
+    MultiplyRescaled: describe_multiplication,
+    Rescale: describe_rescale,
+    LookUp: describe_look_up,
+    Clamp: describe_clamp,
+    MaxPool: describe_max_pool,
+    AveragePool: describe_average_pool,
+    Mean: describe_mean,
+    Take: describe_take,
+    Concatenate: describe_concatenation,
+    Gather: describe_gather,
+    Reorder: describe_reorder,
+}
+FLAVOURS: Mapping[str, Mapping[type, Describe]] = {"portable": PORTABLE}
