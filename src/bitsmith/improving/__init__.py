@@ -7,7 +7,9 @@ from bitsmith.errors import RecipeError
 from bitsmith.improving.draft import Draft, Progress, Refinement
 
 # name -> module of this room that holds the function of that name; in the order in which they are best applied
-REFINEMENTS: dict[str, str] = {}
+REFINEMENTS: dict[str, str] = {
+    "correct_bias": "correct_bias",
+}
 
 __all__ = ["REFINEMENTS", "Draft", "Progress", "Refinement", "check_refinements", "refinement_named"]
 

@@ -25,6 +25,7 @@ class Draft:
     plan        of this network
     data        to calibrate with, readable again; None where only statistics were given
     recipe, target   what is asked and for whom
+    exact       the network before its numbers were rounded or corrected, by its values' names; None: the network is that itself
     """
 
     original: ir.Model
@@ -34,6 +35,12 @@ class Draft:
     data: Data | None
     recipe: Recipe
     target: Target
+    exact: ir.Model | None = None
+
+    @property
+    def reference(self) -> ir.Model:
+        """What the network's values ought to be: each computed by the original, but for the scales of channels."""
+        return self.network if self.exact is None else self.exact
 
     def samples(self, refinement: str) -> Data:
         """The calibration data. Raises DataError, in the refinement's name, where they cannot be read again."""
@@ -49,13 +56,13 @@ class Draft:
         return self.target.build(self.network, self.plan)
 
     def replanned(self, network: ir.Model, refinement: str) -> "Draft":
-        """The draft with a network whose values have other ranges: counted and planned again."""
+        """The draft with an equal network whose values have other ranges: counted and planned again."""
         accepts = self.target.accepts
         values = values_to_watch(network.graph, self.recipe, accepts)
         found = calibrate(network, self.samples(refinement), values=values) if values else Collection({})
         found = replace(found, network=self.statistics.network)
         plan = make_plan(network.graph, found, self.recipe, accepts, self.plan.made_with)
-        return replace(self, network=network, statistics=found, plan=plan)
+        return replace(self, network=network, statistics=found, plan=plan, exact=None)
 
 
 Refinement = Callable[[Draft, Progress | None], Draft]

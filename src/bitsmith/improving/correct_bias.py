@@ -1,0 +1,174 @@
+"""Bias correction: each product's mean output, channel by channel, becomes what it is in float (Nagel 2019, section 4.2; appendix D)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx_ir as ir
+
+from bitsmith.graph import constant, sole_consumer
+from bitsmith.improving.draft import Draft, Progress
+from bitsmith.improving.stepwise import Stepwise, few_samples, has_branches
+from bitsmith.numerics import Encoding
+from bitsmith.numerics.formats import Array
+from bitsmith.operators import operator_of
+from bitsmith.planning.plan import Plan
+from bitsmith.planning.recipe import Rule
+from bitsmith.planning.weights import LARGEST_BIAS, Use, encode_bias
+from bitsmith.rewrites.edits import set_constant
+from bitsmith.rewrites.products import Product, add_bias, read_product
+from bitsmith.targets.onnx.insert import insert_quantization
+
+SAID = "{samples}"
+NOISE = 1e-6        # of a channel's magnitude: what sums in another order differ by
+
+
+@dataclass(frozen=True)
+class Correctable:
+    """product  whose mean is corrected
+    holder   the node that holds its bias: itself, or the Add behind it
+    index    of the bias among that node's operands; None where it has none yet
+    """
+
+    product: Product
+    holder: ir.Node
+    index: int | None
+
+    @property
+    def value(self) -> ir.Value:
+        """What is compared."""
+        return self.product.node.outputs[0]
+
+    @property
+    def bias(self) -> ir.Value | None:
+        return None if self.index is None else self.holder.inputs[self.index]
+
+
+def correct_bias(draft: Draft, progress: Progress | None = None) -> Draft:
+    """Shift every bias by what its product's mean lost, from the first layer to the last: each sees all before it quantized and corrected.
+
+    Every node is run once on at most 128 samples; only values that are still to be read are kept.
+    Raises DataError where the calibration data cannot be read again.
+    """
+    data = draft.samples("correct_bias")
+    if has_branches(draft.network):
+        said = "no bias was corrected: correct_bias does not look into branches and loops"
+        return replace(draft, plan=with_reasons(draft.plan, {draft.network.graph.name or "network": said}))
+    found = [spot for node in draft.network.graph if isinstance(spot := correctable(node, draft.plan), Correctable)]
+    batches = few_samples(draft.network, data)
+    shifts = measure_all(draft, found, batches, progress)
+    return apply(draft, shifts, sum(len(next(iter(batch.values()))) for batch in batches))
+
+
+def correctable(node: ir.Node, plan: Plan) -> Correctable | str | None:
+    """Where a node's mean can be corrected; why not; None for a node that is no product."""
+    product = read_product(node)
+    if product is None or product.channel_axis is None:
+        return None
+    if product.bias is not None:
+        return Correctable(product, node, 2)
+    if node.op_type != "MatMul":
+        return Correctable(product, node, None)
+    return behind(product, plan)
+
+
+def behind(product: Product, plan: Plan) -> Correctable | str:
+    """A MatMul's bias is in an Add: it can be shifted as long as it is no code itself."""
+    add = sole_consumer(product.node.outputs[0])
+    if add is None or add.op_type not in ("Add", "Sub"):
+        return "it has no bias to correct"
+    index = 1 if add.inputs[0] is product.node.outputs[0] else 0
+    other = add.inputs[index]
+    array = constant(other)
+    if add.op_type != "Add" or other is None or array is None or array.size != product.channels or array.shape[-1] != product.channels:
+        return "it has no bias to correct"
+    return f"its bias '{other.name}' is codes itself" if other.name in plan.encodings else Correctable(product, add, index)
+
+
+def measure_all(
+    draft: Draft, found: list[Correctable], batches: list[dict[str, Array]], progress: Progress | None
+) -> list[tuple[Correctable, Array]]:
+    """What each mean lost, [channels] in float64."""
+    coded = Stepwise.start(insert_quantization(draft.network, draft.plan, moves_codes=False, packs_int4=False), batches)
+    exact = Stepwise.start(draft.reference, batches)
+    values = [{v.name: v for node in steps.network.graph for v in node.outputs} for steps in (coded, exact)]
+    shifts = []
+    for number, spot in enumerate(found, 1):
+        name, axis = spot.value.name or "", spot.product.channel_axis or 0
+        inside = values[0].get(f"{name}_unquantized") or values[0][name]
+        lost = lost_mean(exact.advance(values[1][name]), coded.advance(inside), axis)
+        coded.shift(inside, along(lost, axis, coded.known[inside.name or ""][0].ndim))
+        shifts.append((spot, lost))
+        if progress is not None:
+            progress(number, len(found))
+    return shifts
+
+
+def lost_mean(exact: list[Array], coded: list[Array], axis: int) -> Array:
+    """Mean of the difference over all but the channels; 0 where it is no more than the noise of sums."""
+    lost = mean([np.subtract(a, b, dtype=np.float64) for a, b in zip(exact, coded, strict=True)], axis)
+    lost[~np.isfinite(lost)] = 0.0
+    return np.where(np.abs(lost) > NOISE * mean([np.abs(a) for a in exact], axis), lost, 0.0)
+
+
+def mean(batches: list[Array], axis: int) -> Array:
+    """float64 [channels], over everything else."""
+    axes = tuple(a for a in range(batches[0].ndim) if a != axis)
+    total = np.sum([array.sum(axes, dtype=np.float64) for array in batches], axis=0)
+    return np.asarray(total / sum(array.size // array.shape[axis] for array in batches))
+
+
+def along(vector: Array, axis: int, rank: int) -> Array:
+    """[channels], to be added to a value."""
+    return vector.reshape([-1 if a == axis else 1 for a in range(rank)])
+
+
+def apply(draft: Draft, shifts: list[tuple[Correctable, Array]], samples: int) -> Draft:
+    """A draft whose biases are shifted, with the reasons."""
+    network = draft.network.clone()
+    nodes = {node.outputs[0].name: node for node in network.graph}
+    encodings = dict(draft.plan.encodings)
+    reasons = {n.name or "": f"not corrected: {why}" for n in network.graph if isinstance(why := correctable(n, draft.plan), str)}
+    for spot, lost in shifts:
+        holder = nodes[spot.holder.outputs[0].name]
+        if lost.any() and spot.index is None:
+            reasons |= new_bias(network.graph, holder, lost, encodings)
+        elif lost.any() and spot.index is not None:
+            reasons |= shift_bias(network.graph, holder, spot.index, lost, encodings)
+    said = f"the means of {samples} samples are those in float"
+    plan = with_reasons(replace(draft.plan, encodings=encodings), {name: text.replace(SAID, said) for name, text in reasons.items()})
+    return replace(draft, network=network, plan=plan, exact=draft.reference)
+
+
+def shift_bias(graph: ir.Graph, holder: ir.Node, index: int, lost: Array, encodings: Mapping[str, Encoding]) -> dict[str, str]:
+    """Change a bias; says by how much, or why not."""
+    bias = holder.inputs[index]
+    old = constant(bias)
+    assert bias is not None
+    assert old is not None
+    name = bias.name or ""
+    new = (old.astype(np.float64) + lost.reshape(old.shape)).astype(old.dtype)
+    if name in encodings and (np.abs(new / encodings[name].scale.astype(np.float64)) > LARGEST_BIAS).any():
+        return {name: "not corrected, since it would not fit into int32"}
+    set_constant(graph, holder, index, new)
+    return {holder.inputs[index].name or "": f"shifted by up to {np.abs(lost).max():.3g} so that {SAID}"}     # type: ignore[union-attr]
+
+
+def new_bias(graph: ir.Graph, node: ir.Node, lost: Array, encodings: dict[str, Encoding]) -> dict[str, str]:
+    """Give a product a bias, with the encoding that it needs; says so."""
+    weight = node.inputs[1]
+    assert weight is not None
+    add_bias(graph, node, lost.astype(np.float32))
+    bias, operator = node.inputs[2], operator_of(node)
+    assert bias is not None
+    assert operator is not None
+    name = bias.name or ""
+    if all(v is not None and v.name in encodings for v in node.inputs[:2]):
+        encodings[name] = encode_bias(Use(node, weight, operator.parameters(node)[0], Rule()), bias, encodings)
+    return {name: f"added, up to {np.abs(lost).max():.3g}, so that {SAID}"}
+
+
+def with_reasons(plan: Plan, said: Mapping[str, str]) -> Plan:
+    """What was said before stays in front."""
+    joined = {name: f"{plan.reasons[name]}; {text}" if name in plan.reasons else text for name, text in said.items()}
+    return replace(plan, reasons={**plan.reasons, **joined})
