@@ -9,7 +9,6 @@ from hypothesis.extra.numpy import arrays
 
 from bitsmith.analysis.lost_shares import (
     MOST_PARTS,
-    counted_by_exponent,
     distribution_of_array,
     distribution_of_counted,
     lost_of_array,
@@ -73,7 +72,6 @@ def test_each_block_loses_by_its_own_scale() -> None:
     clipped, underflow = lost_of_array(weights, encoding)
     assert underflow.tolist() == [[True, False], [False, False]]
     assert not clipped.any()
-    assert counted_by_exponent(weights, underflow, (-3, -2, 0, 7)) == (0, 1, 0, 0)
 
 
 def test_wide_bias_codes_are_not_taken_for_clipped() -> None:

@@ -6,11 +6,14 @@ from bitsmith.report.rows import (
     Advice,
     Answers,
     Changed,
+    ChannelBits,
+    ChannelRow,
     Channels,
     Confusion,
     Distribution,
     Figure,
     Layer,
+    Lost,
     Report,
     Significant,
     Tensor,
@@ -39,10 +42,12 @@ def tensor(name: str, role: str, random: np.random.Generator) -> Tensor:
     positive, negative = (tuple(random.integers(0, 10**6, len(exponents)).tolist()) for _ in range(2))
     shares = random.random((2, 96)) / 96
     ranges = None if role != "weight" else Channels(0, tuple((-random.random(128)).tolist()), tuple(random.random(128).tolist()), 4)
-    several = role != "activation"
+    several, half = role != "activation", tuple(v // 2 for v in positive)
+    row = ChannelRow(exponents, positive, half, half, 3)
     return Tensor(name, role, "calibration data", Significant(exponents, positive, negative, 17), "uint8", f"because {name}",  # type: ignore[arg-type]
-                  0.0, 6.0, 6 / 255, 64 if several else 1, 1e-6, 0.25, tuple(v // 2 for v in positive) if several else None, 31.5, 0.0125,
-                  Distribution(-0.01, 6.0, tuple(shares[0].tolist()), tuple(shares[1].tolist())), ranges)
+                  0.0, 6.0, 6 / 255, 64 if several else 1, 1e-6, 0.25, Lost(half, half, half, half), 31.5, 0.0125,
+                  Distribution(-0.01, 6.0, tuple(shares[0].tolist()), tuple(shares[1].tolist())), ranges,
+                  None if role == "bias" else ChannelBits(0, 128, 1, (row,) * 128))
 
 
 def confusion(classes: int) -> Confusion:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bitsmith.report import pictures
-from bitsmith.report.rows import Distribution, Significant, Tensor
+from bitsmith.report.rows import Distribution, Lost, Significant, Tensor
 
 BITS = Significant((-3, -2, 0, 1), (1, 2, 3, 4), (0, 2, 0, 10), 5)
 TENSOR = Tensor("x", "activation", "calibration data", BITS, "int8", "", -2.0, 2.0, 0.25)
@@ -35,22 +35,26 @@ def test_rare_small_numbers_are_pooled_in_the_first_column() -> None:
     assert pictures.cells(rare.exponents, rare.counts, columns) == [50_001, 50_000]
 
 
-def test_a_strip_is_grey_where_the_codes_say_nothing() -> None:
-    strip = pictures.heat_strip(TENSOR, pictures.Columns(-4, 2))     # half a step is 2^-3, the far end is 2^1
-    assert spans(strip, "o") == [(1, 2)]                             # numbers of 2^-4 to 2^-3
-    assert spans(strip, "i") == [(2, 3), (4, 5), (5, 6)]
+def test_a_strip_is_grey_where_numbers_are_lost() -> None:
+    """What becomes 0 at the left of its cell, what is clipped at the right."""
+    lost = Lost((1, 1, 0, 0), (0, 0, 0, 7), (1, 0, 0, 0), (0, 1, 0, 7))
+    strip = pictures.heat_strip(replace(TENSOR, lost=lost), pictures.Columns(-4, 2))
+    assert spans(strip, "o") == [(1, 2), (2, 2.25), (5.5, 6)]
+    assert spans(strip, "i") == [(2.25, 3), (4, 5), (5, 5.5)]
+    assert 'class="can" d="M2 .96h4"' in strip                       # half a step is 2^-3, the far end is 2^1
+    assert 'class="can"' not in pictures.heat_strip(replace(TENSOR, lost=lost, blocks=2), pictures.Columns(-4, 2))
+
+
+def test_the_ends_of_bars_are_grey_by_what_is_lost() -> None:
+    drawn = pictures.draw_bits(replace(TENSOR, lost=Lost((0, 0, 0, 0), (0, 0, 0, 0), (0, 1, 0, 0), (0, 0, 0, 10))))
+    assert re.findall(r'class="lost" d="([^"]*)"', drawn) == ["M1.5 28v14", "M4.5 200v-143"]
+    assert 'class="lost"' not in pictures.draw_bits(TENSOR)
 
 
 def test_a_strip_in_float_has_no_grey() -> None:
     strip = pictures.heat_strip(Tensor("x", "activation", "", BITS), pictures.Columns(-4, 2))
     assert spans(strip, "o") == []
     assert "float" in strip
-
-
-def test_with_several_scales_the_grey_part_is_what_is_lost() -> None:
-    strip = pictures.heat_strip(replace(TENSOR, lost=(1, 1, 0, 0)), pictures.Columns(-4, 2))
-    assert spans(strip, "o") == [(1, 2), (2, 2.25)]
-    assert spans(strip, "i") == [(2.25, 3), (4, 5), (5, 6)]
 
 
 @pytest.mark.parametrize(("share", "shade"), [(0, 0), (1e-9, 1), (1e-4, 2), (0.2, 7), (0.25, 8), (1, 8)])
@@ -62,6 +66,10 @@ def test_bars_stand_on_their_signs_side() -> None:
     up, down = re.findall(r'class="bars" d="([^"]*)"', pictures.draw_bits(TENSOR))
     assert [int(v) for v in re.findall(r"v(-?\d+)", up)] == [-14, -29, -43, -57]       # 200 units for 4 + 10 numbers
     assert [int(v) for v in re.findall(r"v(-?\d+)", down)] == [29, 143]
+
+
+def test_strokes_say_how_far_the_next_is() -> None:
+    assert pictures.strokes([(0, 100, -30), (1, 100, -40), (5, 20, 7)]) == "M0.5 100v-30m1 30v-40m4-40v7"
 
 
 def test_an_outline_rises_with_the_root_of_shares() -> None:

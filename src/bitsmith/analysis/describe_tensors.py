@@ -7,9 +7,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bitsmith.analysis.cost import weight_arrays
+from bitsmith.analysis.describe_channels import bits_of_channels, bits_of_slices
 from bitsmith.analysis.evaluate import decibels
+from bitsmith.analysis.lost_by_power import lost_counts, lost_numbers
 from bitsmith.analysis.lost_shares import (
-    counted_by_exponent,
     distribution_of_array,
     distribution_of_counted,
     lost_of_array,
@@ -17,6 +18,8 @@ from bitsmith.analysis.lost_shares import (
     significant_bits,
 )
 from bitsmith.analysis.measure_values import Measured
+from bitsmith.calibration.channels import Channels as CountedChannels
+from bitsmith.calibration.collection import Collection
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.graph import activations, constant, input_at, is_float
 from bitsmith.numerics import Encoding
@@ -63,6 +66,8 @@ def describe_constant(value: ir.Value, role: Role, plan: Plan) -> Iterator[Tenso
     counted.observe(array[None])
     row = Tensor(value.name or "", role, "all of its numbers", significant_bits(counted), reason=plan.reasons.get(value.name or "", ""),
                  distribution=distribution_of_array(array, encoding), channels=channels_of(array, encoding) if role == "weight" else None)
+    if row.channels is not None:
+        row = replace(row, channel_bits=bits_of_slices(array, encoding, row.channels.axis))
     yield row if encoding is None else with_loss(row, array, encoding)
 
 
@@ -71,7 +76,7 @@ def with_loss(row: Tensor, array: Array, encoding: Encoding) -> Tensor:
     clipped, underflow = lost_of_array(array, encoding)
     error = encoding.simulate(array).astype(np.float64) - array
     snr = decibels(float(np.square(array, dtype=np.float64).sum()), float(np.square(error).sum()))
-    lost = counted_by_exponent(array, clipped | underflow, row.bits.exponents) if encoding.scale.size > 1 else None
+    lost = lost_numbers(array, encoding, row.bits.exponents)
     row = with_encoding(row, encoding, (float(clipped.mean()), float(underflow.mean())))
     return replace(row, snr_db=snr, largest_error=float(np.abs(error).max()), lost=lost)
 
@@ -114,6 +119,19 @@ def describe_computed(
 )
     if seen is not None:
         row = replace(row, snr_db=seen.snr_db, largest_error=seen.largest)
-    yield row if encoding is None else with_encoding(row, encoding, lost_of_counted(counted, encoding))
+    if isinstance(statistics, Collection) and name in statistics.channels:
+        found = statistics.channels[name]
+        row = replace(row, channel_bits=bits_of_channels(found, encoding), channels=ranges_of(found))
+    if encoding is not None:
+        row = replace(row, lost=lost_counts(counted, encoding, row.bits.exponents))
+        row = with_encoding(row, encoding, lost_of_counted(counted, encoding))
+    yield row
+
+
+def ranges_of(found: CountedChannels) -> Channels | None:
+    """Of every channel that had a number."""
+    if not all(part.count for part in found):
+        return None
+    return merged_channels(np.array([[part.minimum, part.maximum] for part in found]), found.axis)
 
 

@@ -21,13 +21,6 @@ def significant_bits(statistics: Statistics) -> Significant:
     return Significant(found.exponents, found.positive, found.negative, found.zeros)
 
 
-def by_exponent(exponents: Array, counts: Array) -> dict[int, int]:
-    places, inverse = np.unique(exponents, return_inverse=True)
-    sums = np.zeros(len(places), np.int64)
-    np.add.at(sums, inverse, counts)
-    return dict(zip(places.tolist(), sums.tolist(), strict=True))
-
-
 def lost_of_counted(statistics: Statistics, encoding: Encoding) -> tuple[float, float]:
     """(clipped, underflow): shares of all numbers that saturate, more than half a step beyond the codes, and of those not 0 that become 0.
 
@@ -56,12 +49,6 @@ def lost_of_array(array: Array, encoding: Encoding) -> tuple[Array, Array]:
     steps = array / scale                                   # float64
     clipped = (steps < encoding.format.lowest - zero - 0.5) | (steps > encoding.format.highest - zero + 0.5)
     return clipped, (array != 0) & (encoding.quantize(array) == zero) & ~clipped
-
-
-def counted_by_exponent(array: Array, which: Array, exponents: tuple[int, ...]) -> tuple[int, ...]:
-    """How many of the chosen numbers have their most significant bit at each exponent."""
-    found = by_exponent(np.frexp(array[which])[1], np.ones(int(which.sum()), np.int64))
-    return tuple(found.get(e, 0) for e in exponents)
 
 
 def parts_of(low: float, high: float, encoding: Encoding | None) -> Array:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from bitsmith.files import write_atomically
-from bitsmith.report import confusion, losses, pictures, words
+from bitsmith.report import channel_map, confusion, losses, pictures, words
 from bitsmith.report.rows import Layer, Report, Tensor
 
 PIECES = re.compile(r"[^._/:]*[._/:]|[^._/:]+$")
@@ -32,7 +32,8 @@ def draw_page(report: Report) -> str:
         report=report, columns=columns, style=Markup(read("page.css")), script=Markup(script), script_hash=hash_of(script),
         matrices=confusion.matrices(report.answers), pairs=confusion.changed_pairs(report.answers),
         worst=worst_layers(report.layers), sensitive=any(x.sensitivity is not None for x in report.layers),
-        most=losses.MOST, by_drop=losses.drops_known(report.sensitive), largest=losses.largest_loss(report.sensitive),
+        channel_rows=channel_map.rows_for(report.tensors), most=losses.MOST,
+        by_drop=losses.drops_known(report.sensitive), largest=losses.largest_loss(report.sensitive),
     )
 
 
@@ -52,6 +53,7 @@ def make_environment(load: Callable[[str], str | None]) -> Environment:
     names.globals |= {
         "heat_strip": pictures.heat_strip, "heat_axis": pictures.heat_axis, "draw_bits": pictures.draw_bits,
         "draw_distribution": pictures.draw_distribution, "draw_channels": pictures.draw_channels,
+        "draw_channel_bits": channel_map.draw_channel_bits, "rows_together": channel_map.rows_together,
         "class_name": confusion.class_name, "STATES": STATES, "sortable": sortable, "draw_loss": losses.draw_loss, "in_text": in_text,
     }
     return names

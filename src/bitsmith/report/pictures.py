@@ -71,26 +71,27 @@ def shade(part: float) -> int:
 
 
 def heat_strip(tensor: Tensor, columns: Columns) -> Markup:
-    """One row of the heat map: a cell for each power of two, grey where the codes cannot say it."""
-    total, kept = max(1, tensor.bits.total), kept_parts(tensor, columns)
-    region = None if kept is not None else reach(tensor)
+    """One row of the heat map: a cell for each power of two; of each the part is grey that becomes 0 (left) or is clipped (right)."""
+    bits, total = tensor.bits, max(1, tensor.bits.total)
+    nothing = (0,) * len(bits.exponents)
+    ends = (nothing, nothing) if tensor.lost is None else (tensor.lost.below, tensor.lost.beyond)
+    below, beyond = (cells(bits.exponents, part, columns) for part in ends)
     paths: dict[str, list[str]] = {}
-    for place, count in enumerate(cells(tensor.bits.exponents, tensor.bits.counts, columns)):
+    for place, count in enumerate(cells(bits.exponents, bits.counts, columns)):
         if level := shade(count / total):
-            left = columns.first + place - 1.0
-            start, end = (left, left + 1) if region is None else region
-            for kind, a, b in pieces(left, left + 1 - kept[place] if kept else start, end):
-                paths.setdefault(f"{kind}{level}", []).append(f"M{short(a - columns.first + 1)} .5h{short(b - a)}")
+            for kind, a, b in pieces(place, place + below[place] / count, place + 1 - beyond[place] / count):
+                paths.setdefault(f"{kind}{level}", []).append(f"M{short(a)} .5h{short(b - a)}")
     drawn = "".join(f'<path class="{name}" d="{"".join(d)}"/>' for name, d in sorted(paths.items()))
-    ends = "" if region is None else boundary(region, columns)
+    region = reach(tensor) if tensor.blocks == 1 else None
+    line = "" if region is None else boundary(region, columns)
     return Markup(f'<svg class="strip" viewBox="0 0 {columns.count} 1" preserveAspectRatio="none" role="img" '
-                  f'aria-label="{escape(say_bits(tensor))}">{drawn}{ends}</svg>')
+                  f'aria-label="{escape(say_bits(tensor))}">{drawn}{line}</svg>')
 
 
 def pieces(left: float, start: float, end: float) -> list[tuple[str, float, float]]:
     """A cell one wide, cut where the codes begin and end: i inside, o outside."""
     a, b = min(max(start, left), left + 1), min(max(end, left), left + 1)
-    found = [("o", left, a), ("i", a, b), ("o", b, left + 1)] if b > a else [("o", left, left + 1)]
+    found = [("o", left, a), ("i", a, b), ("o", b, left + 1)] if b - a > 0.005 else [("o", left, left + 1)]
     return [(kind, x, y) for kind, x, y in found if y - x > 0.005]
 
 
@@ -148,8 +149,16 @@ def stretched(columns: int, body: str) -> str:
 
 def bars(heights: Sequence[float], base: int) -> str:
     """Bars beside each other, upward from a line or, where negative, downward; heights in units."""
-    drawn = (f"M{i}.5 {base}v{-tall(height)}" for i, height in enumerate(heights) if height)
-    return f'<path class="bars" d="{"".join(drawn)}"/>'
+    return f'<path class="bars" d="{strokes((i, base, -tall(height)) for i, height in enumerate(heights) if height)}"/>'
+
+
+def strokes(wanted: Iterable[tuple[int, int, int]]) -> str:
+    """Upright lines in the middles of columns, each (column, where it begins, how far it goes)."""
+    drawn, x, y = [], 0, 0
+    for column, start, length in wanted:
+        drawn.append(f"m{column - x}{start - y:+d}v{length}" if drawn else f"M{column}.5 {start}v{length}")
+        x, y = column, start + length
+    return "".join(drawn).replace("+", " ")
 
 
 def tall(height: float) -> int:
@@ -176,49 +185,45 @@ def outside(spans: Iterable[tuple[float, float]]) -> str:
 
 
 def label(x: float, text: object) -> str:
-    """Below the axis at a place 0..1; kept within the picture."""
+    """At a place 0..1 of the axis; kept within the picture. Belongs among `labels`."""
     anchor = " class=first" if x < 0.02 else " class=last" if x > 0.98 else ""
-    return f'<text x="{LEFT + x * WIDTH:.0f}" y="{TOP + HEIGHT + 18}"{anchor}>{text}</text>'
+    return f'<text x={LEFT + x * WIDTH:.0f}{anchor}>{text}</text>'
+
+
+def labels(texts: Iterable[str]) -> str:
+    """Below the axis."""
+    return f'<g transform="translate(0 {TOP + HEIGHT + 18})">{"".join(texts)}</g>'
 
 
 def draw_bits(tensor: Tensor) -> Markup:
-    """Most significant bits of one tensor: positive numbers upward, negative ones downward."""
-    columns = columns_of([tensor.bits])
-    up, down = (cells(tensor.bits.exponents, side, columns) for side in (tensor.bits.positive, tensor.bits.negative))
+    """Most significant bits of one tensor: positive numbers upward, negative ones downward; grey at the ends of bars is what is lost."""
+    bits, columns = tensor.bits, columns_of([tensor.bits])
+    nothing = (0,) * len(bits.exponents)
+    ends = (nothing, nothing) if tensor.lost is None else (tensor.lost.positive, tensor.lost.negative)
+    up, down, lost_up, lost_down = (cells(bits.exponents, side, columns) for side in (bits.positive, bits.negative, *ends))
     unit = HEIGHT / max(max(up) + max(down), 1)
     base = round(max(up) * unit)
     drawn = bars([v * unit for v in up], base) + bars([-v * unit for v in down], base)
-    body = stretched(columns.count, drawn) + outside(lost_spans(tensor, columns)) + line(base) + bit_labels(columns)
+    for side, lost, height in ((up, lost_up, unit), (down, lost_down, -unit)):
+        drawn += tips([v * height for v in side], [v * height for v in lost], base)
+    body = stretched(columns.count, drawn) + line(base) + bit_labels(columns)
     return frame(f"Most significant bits of {tensor.name}: {say_bits(tensor)}", body)
+
+
+def tips(heights: Sequence[float], lost: Sequence[float], base: int) -> str:
+    """The ends of bars, drawn over them: the part of each that is lost."""
+    path = strokes((i, base - tall(height), tall(part)) for i, (height, part) in enumerate(zip(heights, lost, strict=True)) if part)
+    return f'<path class="lost" d="{path}"/>' if path else ""
 
 
 def line(y: float) -> str:
     return f'<path class="line" d="M{LEFT} {short(TOP + y)}h{WIDTH}"/>'
 
 
-def lost_spans(tensor: Tensor, columns: Columns) -> list[tuple[float, float]]:
-    """What to grey: beside the codes' reach, or, with several scales, of each column the part that is lost."""
-    region, kept = reach(tensor), kept_parts(tensor, columns)
-    if kept is not None:
-        return [(i / columns.count, (i + 1 - part) / columns.count) for i, part in enumerate(kept)]
-    if region is None:
-        return []
-    start, end = ((x - columns.first + 1) / columns.count for x in region)
-    return [(-1e9, start), (end, 1e9)]
-
-
-def kept_parts(tensor: Tensor, columns: Columns) -> list[float] | None:
-    """By column, the share of numbers that several scales do not lose; None with one scale, where the reach says it."""
-    if tensor.lost is None:
-        return None
-    lost = cells(tensor.bits.exponents, tensor.lost, columns)
-    return [1 - a / b if b else 1.0 for a, b in zip(lost, cells(tensor.bits.exponents, tensor.bits.counts, columns), strict=True)]
-
-
 def bit_labels(columns: Columns) -> str:
     every = max(1, -(-columns.count // 14))
-    return "".join(label((e - columns.first + 0.5) / columns.count, power(e - 1))
-                   for e in range(columns.first, columns.last + 1) if (e - 1) % every == 0)
+    return labels(label((e - columns.first + 0.5) / columns.count, power(e - 1))
+                  for e in range(columns.first, columns.last + 1) if (e - 1) % every == 0)
 
 
 def draw_distribution(tensor: Tensor) -> Markup:
@@ -246,7 +251,7 @@ def number_labels(found: Distribution) -> str:
     step = 10.0 ** math.floor(math.log10(span / 4))
     step *= next((m for m in (1, 2, 5) if span / (m * step) <= 8), 10)
     marks = range(math.ceil(found.low / step - 1e-9), math.floor(found.high / step + 1e-9) + 1)
-    return "".join(label(place(found, i * step), number(i * step) if i else "0") for i in marks)
+    return labels(label(place(found, i * step), number(i * step) if i else "0") for i in marks)
 
 
 def draw_channels(tensor: Tensor) -> Markup:
@@ -256,8 +261,7 @@ def draw_channels(tensor: Tensor) -> Markup:
         return Markup("")
     low, high = min(*found.low, 0.0), max(*found.high, 0.0)
     unit = HEIGHT / ((high - low) or 1.0)
-    drawn = "".join(f"M{i}.5 {round((high - b) * unit)}v{tall((b - a) * unit)}"
-                    for i, (a, b) in enumerate(zip(found.low, found.high, strict=True)))
+    drawn = strokes((i, round((high - b) * unit), tall((b - a) * unit)) for i, (a, b) in enumerate(zip(found.low, found.high, strict=True)))
     body = stretched(len(found.low), f'<path class="bars" d="{drawn}"/>') + line(high * unit) + channel_labels(found)
     return frame(f"Ranges of {len(found.low)} channels of {tensor.name}: from {number(low)} to {number(high)}", body)
 
@@ -265,4 +269,4 @@ def draw_channels(tensor: Tensor) -> Markup:
 def channel_labels(found: Channels) -> str:
     count = len(found.low)
     every = max(1, -(-count // 8))
-    return "".join(label((i + 0.5) / count, i * found.each) for i in range(0, count, every))
+    return labels(label((i + 0.5) / count, i * found.each) for i in range(0, count, every))

@@ -122,6 +122,41 @@ class Channels:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """How many numbers of each of the bits' exponents a tensor's codes lose.
+
+    below, beyond        become 0, are clipped; both signs together
+    positive, negative   either of both, by sign
+    """
+
+    below: tuple[int, ...]
+    beyond: tuple[int, ...]
+    positive: tuple[int, ...]
+    negative: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ChannelRow:
+    """The bits of a channel, or of several: counts by exponent, both signs together, and how many of these are lost at either end."""
+
+    exponents: tuple[int, ...]
+    counts: tuple[int, ...]
+    below: tuple[int, ...]
+    beyond: tuple[int, ...]
+    zeros: int = 0
+
+
+@dataclass(frozen=True)
+class ChannelBits:
+    """The bits of `channels` channels along an axis: a row for every `each` neighbouring ones."""
+
+    axis: int
+    channels: int
+    each: int
+    rows: tuple[ChannelRow, ...]
+
+
+@dataclass(frozen=True)
 class Tensor:
     """One value of the network.
 
@@ -130,7 +165,8 @@ class Tensor:
     low, high     ends of what its codes can say
     step          the distance of two codes; of the finest block, where there are several
     blocks        how many scales it has
-    lost          where there are several: how many numbers of each of the bits' exponents become 0 or are clipped
+    lost          which numbers they lose, by power of two; None in float
+    channel_bits  its bits channel by channel, where these are known
     """
 
     name: str
@@ -145,11 +181,12 @@ class Tensor:
     blocks: int = 1
     clipped: float | None = None
     underflow: float | None = None
-    lost: tuple[int, ...] | None = None
+    lost: Lost | None = None
     snr_db: float | None = None
     largest_error: float | None = None
     distribution: Distribution | None = None
     channels: Channels | None = None
+    channel_bits: ChannelBits | None = None
 
 
 @dataclass(frozen=True)
