@@ -25,8 +25,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         size = generate(folder, arguments.width, arguments.layers)
-        np.savez(folder / "data.npz", x=np.random.default_rng(1).standard_normal((8, arguments.width), dtype=np.float32))
-        print(f"network: {size / 1e9:.2f} GB\n\n| recipe | seconds | peak of own memory, GB | peak with mapped files, GB |\n|---|---|---|---|")
+        samples = np.random.default_rng(1).standard_normal((8, arguments.width), dtype=np.float32)
+        np.savez(folder / "data.npz", x=samples)
+        print(f"network: {size / 1e9:.2f} GB\n")
+        print("| recipe | seconds | peak of own memory, GB | peak with mapped files, GB |\n|---|---|---|---|")
         for recipe in RECIPES:
             output = ["--recipe", recipe, "-o", str(folder / "q.onnx")]
             command = [sys.executable, "-m", "bitsmith", "quantize", str(folder / "net.onnx"), "--data", str(folder / "data.npz"), *output]
@@ -45,7 +47,8 @@ def generate(folder: Path, width: int, layers: int) -> int:
             tensor = TensorProto(name=f"w{layer}", data_type=TensorProto.FLOAT, dims=[width, width], data_location=TensorProto.EXTERNAL)
             tensor.external_data.extend(onnx.StringStringEntryProto(key=key, value=said) for key, said in place.items())
             weights.append(tensor)
-            nodes += [helper.make_node("MatMul", [value, f"w{layer}"], [f"m{layer}"]), helper.make_node("Relu", [f"m{layer}"], [f"r{layer}"])]
+            nodes.append(helper.make_node("MatMul", [value, f"w{layer}"], [f"m{layer}"]))
+            nodes.append(helper.make_node("Relu", [f"m{layer}"], [f"r{layer}"]))
             value = f"r{layer}"
         size = file.tell()
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["samples", width]) for name in ("x", value)]
