@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bitsmith.cli_options import AsJson, Images, LeastError, Limit, MaybeSamples, Network, Statistics, Tolerance, ValueName
+from bitsmith.cli_options import AsJson, Images, LeastError, Limit, MaybeSamples, Network, PerChannel, Statistics, Tolerance, ValueName
 from bitsmith.cli_parts import open_samples, show
 from bitsmith.errors import DataError
 
@@ -20,6 +20,7 @@ def fixed_point(
     tolerance: Tolerance = None,
     least_error: LeastError = False,
     value: ValueName = None,
+    per_channel: PerChannel = False,
     image: Images = None,
     limit: Limit = None,
     as_json: AsJson = False,
@@ -31,10 +32,12 @@ def fixed_point(
       bitsmith fixed-point net.onnx
       bitsmith fixed-point net.onnx --data calibration.npz --tolerance 0.01
       bitsmith fixed-point net.onnx --value conv1.weight
+      bitsmith fixed-point net.onnx --data calibration.npz --per-channel
     """
     from bitsmith import display_fixed_point as display
     from bitsmith import workflow
     from bitsmith.analysis.fixed_point import analyze_fixed_point, compare_fraction_lengths
+    from bitsmith.analysis.fixed_point_channels import analyze_channels
     from bitsmith.analysis.significant_bits import count_significant_bits
     from bitsmith.calibration.statistics_file import load_statistics
     from bitsmith.terminal import progress_bar
@@ -45,12 +48,16 @@ def fixed_point(
     counted = None if stats is None else load_statistics(stats)
     if data is not None:
         with progress_bar("calibrating") as advance:
-            counted = workflow.calibrate(loaded, open_samples(data, loaded, image, limit), progress=advance)
+            counted = workflow.calibrate(loaded, open_samples(data, loaded, image, limit), progress=advance, per_channel=per_channel)
     if value is not None:
         choices = compare_fraction_lengths(loaded, value, counted, word_length=bits)
         show(display.show_fraction_lengths(choices), choices.to_dict(), as_json)
         return
     scaling: Literal["largest", "least_error"] = "least_error" if least_error else "largest"
+    if per_channel:
+        types = analyze_channels(loaded, counted, word_length=bits, scaling=scaling)
+        show(display.show_channels(types), {"word_length": bits, "tensors": [row.to_dict() for row in types]}, as_json)
+        return
     found = analyze_fixed_point(loaded, counted, word_length=bits, tolerance=tolerance, scaling=scaling)
     significant = count_significant_bits(loaded, counted)
     data_shown = {**found.to_dict(), "significant_bits": [row.to_dict() for row in significant]}

@@ -12,6 +12,7 @@ from bitsmith.terminal import fold, heading, percent, printable, table
 if TYPE_CHECKING:
     from bitsmith.analysis.fit import Fit
     from bitsmith.analysis.fixed_point import FixedPointAnalysis, FractionLengths
+    from bitsmith.analysis.fixed_point_channels import ChannelTypes
     from bitsmith.analysis.significant_bits import SignificantBits
     from bitsmith.numerics.fixed_point_type import FixedPointType
 
@@ -37,6 +38,24 @@ def show_fixed_point(found: "FixedPointAnalysis", bits: Sequence["SignificantBit
     names = list(found.proposals[0].compared) if found.proposals else []
     rows = [[p.name, *(decibels(p.compared[name]) for name in names)] for p in found.proposals]
     return [*blocks, table("signal to noise in dB, type by type", ["tensor", *names], rows), HeatMap(found, bits)]
+
+
+def show_channels(found: "Sequence[ChannelTypes]") -> Shown:
+    """A row for each tensor: what its channels need, and what a type for each of them gains over one for all."""
+    rows = [[c.name, str(len(c.fits)), str(c.axis), widths(c), "{} .. {}".format(*c.fraction_lengths), decibels(c.whole),
+             "exact" if c.rms_error == 0 else f"{c.snr_db:.1f}", gain(c)] for c in found]
+    titles = ["tensor", "channels", "axis", "widest and\nnarrowest", "fraction\nlengths", "one type\ndB", "by channel\ndB", "gain\ndB"]
+    return [table("a fraction length for each channel", titles, rows)]
+
+
+def widths(found: "ChannelTypes") -> str:
+    """The largest magnitude of the widest channel and of the narrowest."""
+    magnitudes = [max(abs(low), abs(high)) for low, high in found.ranges]
+    return f"{max(magnitudes):.2g}, {min(magnitudes):.2g}"
+
+
+def gain(found: "ChannelTypes") -> str:
+    return "" if found.rms_error == 0 or found.whole.rms_error == 0 else f"{found.snr_db - found.whole.snr_db:+.1f}"
 
 
 def losses(fit: "Fit") -> list[str]:
