@@ -106,6 +106,9 @@ def reason_for_float(lowering: Lowering, node: ir.Node, operator: Operator | Non
     moving, result = operator.flow is Flow.INPUT_TO_OUTPUT, node.outputs[0]
     operands = [v for v in (node.inputs[:1] if moving else node.inputs) if v is not None and is_float(v)]
     in_float = [v.name for v in operands if not lowering.is_coded(v)]
+    numbers = [v.name or "" for v in operands if lowering.is_coded(v) and not lowering.encodings[v.name or ""].format.integral]
+    if numbers:
+        return f"'{numbers[0]}' is {lowering.encodings[numbers[0]].format.name}, which no integer arithmetic sums up"
     if not is_float(result) or in_float:
         return f"'{in_float[0]}' stays float" if in_float else "its result is not float32"
     if moving and not all(same_encoding(lowering, node.inputs[0], v) for v in node.outputs):

@@ -14,7 +14,8 @@ from bitsmith.numerics import Blocks, Encoding
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
 from bitsmith.rewrites.fold_constants import fold_constants
-from bitsmith.targets.onnx.extract import FORMATS, extract_quantization
+from bitsmith.targets.onnx.constants import FORMATS
+from bitsmith.targets.onnx.extract import extract_quantization
 
 UNPACKED = "as the file says: its codes are unpacked when the file is loaded, and the layer computes in float"
 
@@ -48,6 +49,9 @@ def unpacked_weights(graph: ir.Graph) -> Iterator[tuple[ir.Value, Encoding, ir.V
         codes = input_at(node, 0)
         if node.op_type == "Cast" and codes is not None and constant(codes) is not None and codes.dtype in FORMATS:
             last, zeros = node.outputs[0], np.zeros((), np.int32)
+            if not FORMATS[codes.dtype].scaled:
+                yield codes, Encoding(FORMATS[codes.dtype], np.ones((), np.float32), zeros), last
+                continue
             if (subtract := next_step(last, "Sub")) is not None:
                 last, zeros = subtract.outputs[0], np.asarray(constant(subtract.inputs[1])).astype(np.int32)
             multiply = next_step(last, "Mul")

@@ -17,6 +17,7 @@ Ties = Literal["even", "away"]
 class Format(Protocol):
     """A set of codes, each a step on a line whose zero an Encoding places.
 
+    held_bits        of a code as it is held: more than `bits` where codes are spread out
     integral         codes stand for whole numbers of steps, so that integer arithmetic can sum them up
     scaled           False where codes stand for numbers as they are, so that the only scale is 1
     lowest, highest  the ends of the line, in steps; for integers they are codes, too
@@ -31,6 +32,8 @@ class Format(Protocol):
     def name(self) -> str: ...
     @property
     def bits(self) -> int: ...
+    @property
+    def held_bits(self) -> int: ...
     @property
     def storage(self) -> np.dtype[Any]: ...
     @property
@@ -98,6 +101,10 @@ class Integer:
     @property
     def highest(self) -> int:
         return (1 << (self.bits - self.signed)) - 1
+
+    @property
+    def held_bits(self) -> int:
+        return self.bits
 
     @property
     def integral(self) -> bool:

@@ -30,6 +30,10 @@ class Minifloat:
         return self.type.bits
 
     @property
+    def held_bits(self) -> int:
+        return self.bits
+
+    @property
     def integral(self) -> bool:
         return False
 

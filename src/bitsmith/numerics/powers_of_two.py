@@ -35,6 +35,11 @@ class PowersOfTwo:
         return f"pow2_{self.bits}"
 
     @property
+    def held_bits(self) -> int:
+        """Of the integer: its magnitude and its sign."""
+        return self.largest_exponent + 2
+
+    @property
     def integral(self) -> bool:
         return True
 

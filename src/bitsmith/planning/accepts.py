@@ -42,7 +42,7 @@ class Accepts:
 
     def stored_bits(self, weight: Encoding) -> int:
         """Bits that each code of a weight takes in this target's files: codes of up to 4 bits are packed where it has kernels for them."""
-        packed = weight.format.bits <= 4 and (not self.whole_bytes or len(weight.blocks.sizes) > 1)
+        packed = weight.format.held_bits <= 4 and (not self.whole_bytes or len(weight.blocks.sizes) > 1)
         return 4 if packed else 8 * weight.format.storage.itemsize
 
     def choose(self, choice: str | int, role: str, owner: str) -> Format:

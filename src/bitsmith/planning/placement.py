@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from bitsmith.graph import constant, is_float, sole_consumer
+from bitsmith.numerics import parse_format
 from bitsmith.operators import Flow, Operator, is_clamp, operator_of
 from bitsmith.operators.regions import table_source
 from bitsmith.planning.accepts import Accepts
@@ -114,6 +115,8 @@ def obstacle_of(node: ir.Node, operator: Operator, asked: Rule, slow: str) -> st
         return "the recipe keeps its activations in float"
     if operator.parameters(node) and asked.weights == FLOAT:
         return "the recipe keeps its weights in float"
+    if operator.parameters(node) and isinstance(asked.weights, str) and not parse_format(asked.weights).integral:
+        return f"its weights are {asked.weights}, which no integer arithmetic sums up"
     if operator.parameters(node) and str(asked.granularity).startswith("group"):
         return f"weights in {asked.granularity} have several scales in one sum"
     return operator.obstacle(node) or slow

@@ -2,7 +2,10 @@
 
 from bitsmith.planning.recipe import DYNAMIC, FLOAT, Recipe, Rule
 
-__all__ = ["dynamic_int8", "int4", "int8", "int16", "per_tensor_int8", "weights_int4", "weights_int8"]
+__all__ = [
+    "dynamic_int8", "int4", "int8", "int16", "per_tensor_int8", "weights_bfloat16", "weights_float8", "weights_float16", "weights_int2",
+    "weights_int3", "weights_int4", "weights_int8", "weights_pow2",
+]
 
 
 def int8() -> Recipe:
@@ -33,6 +36,36 @@ def weights_int8() -> Recipe:
 def weights_int4() -> Recipe:
     """Only weights are narrowed, to 4 bits in groups of 32."""
     return Recipe("weights_int4", (Rule(weights=4, activations=FLOAT, granularity="group:32"),))
+
+
+def weights_int3() -> Recipe:
+    """Only weights are narrowed, to 3 bits in groups of 32."""
+    return Recipe("weights_int3", (Rule(weights=3, activations=FLOAT, granularity="group:32"),))
+
+
+def weights_int2() -> Recipe:
+    """Only weights are narrowed, to 2 bits in groups of 32."""
+    return Recipe("weights_int2", (Rule(weights=2, activations=FLOAT, granularity="group:32"),))
+
+
+def weights_float16() -> Recipe:
+    """Only weights are narrowed, to half precision; half the size at hardly any loss."""
+    return Recipe("weights_float16", (Rule(weights="float16", activations=FLOAT),))
+
+
+def weights_bfloat16() -> Recipe:
+    """Only weights are narrowed, to the upper half of float32: less precise than float16, and every magnitude fits."""
+    return Recipe("weights_bfloat16", (Rule(weights="bfloat16", activations=FLOAT),))
+
+
+def weights_float8() -> Recipe:
+    """Only weights are narrowed, to floating point of 8 bits (e4m3) with a scale for each channel."""
+    return Recipe("weights_float8", (Rule(weights="float8_e4m3", activations=FLOAT),))
+
+
+def weights_pow2() -> Recipe:
+    """Only weights are narrowed, to zero and powers of two in 4 bits."""
+    return Recipe("weights_pow2", (Rule(weights="pow2_4", activations=FLOAT),))
 
 
 def dynamic_int8() -> Recipe:

@@ -10,7 +10,7 @@ from bitsmith.calibration.block_ranges import find_block_ranges
 from bitsmith.calibration.ranges import Placing
 from bitsmith.errors import PlanError
 from bitsmith.graph import attribute, constant, input_at
-from bitsmith.numerics import Blocks, Encoding, Format, Integer
+from bitsmith.numerics import Blocks, Encoding, Format, Integer, PowersOfTwo
 from bitsmith.numerics.encoding import LARGEST_SCALE, SMALLEST_SCALE, spanning
 from bitsmith.numerics.formats import Array
 from bitsmith.operators import Parameter, operator_of
@@ -42,15 +42,20 @@ def plan_weights(placement: Placement, accepts: Accepts, encodings: dict[str, En
     for weight in dict.fromkeys(use.weight for use in uses):
         chosen = settle([use for use in uses if use.weight is weight], accepts)
         encodings[weight.name or ""] = encoding = encode_weight(chosen, accepts)
-        room = accepts.stored_bits(encoding)
-        estimator = chosen.asked.weight_estimator or usual_weight_estimator(encoding.format.bits)
-        said = f"{encoding.format.name}: {estimator} of the weights, per {chosen.asked.granularity}"
-        reasons[weight.name or ""] = said + ("; " + ROOMY.format(ROOMS[room]) if room > encoding.format.bits else "")
+        reasons[weight.name or ""] = reason_for(encoding, chosen.asked, accepts)
     biased = [(use, bias) for use in uses if use.node in placement.integer and (bias := bias_of(use.node)) is not None]
     for use, bias in biased:
         reasons[bias.name or ""] = "int32 at the scale input * weight" + make_room(use, bias, encodings)
     for use, bias in biased:
         encodings[bias.name or ""] = encode_bias(use, bias, encodings)
+
+
+def reason_for(encoding: Encoding, asked: Rule, accepts: Accepts) -> str:
+    """How a weight's encoding was found, and what its codes cost where that is more than their width."""
+    format, room = encoding.format, accepts.stored_bits(encoding)
+    estimator = asked.weight_estimator or usual_weight_estimator(format.bits)
+    found = f"{estimator} of the weights, per {asked.granularity}" if format.scaled else "numbers as they are, without a scale"
+    return f"{format.name}: {found}" + ("; " + ROOMY.format(ROOMS[room]) if room > format.bits else "")
 
 
 def said_fully(node: ir.Node, asked: Rule, placement: Placement, accepts: Accepts, encodings: Mapping[str, Encoding]) -> Rule:
@@ -91,6 +96,8 @@ def encode_weight(use: Use, accepts: Accepts) -> Encoding:
     """Every block by the estimator that the rule asks for."""
     weights, asked = numbers(use.weight), use.asked
     format, blocks = weight_format(use, accepts), blocks_of(use.parameter, asked.granularity or "channel")
+    if not format.scaled:
+        return Encoding(format, np.ones((), np.float32), np.zeros((), np.int32))
     if 0 in weights.shape:
         return Encoding(format, np.ones(blocks.shape(weights.shape), np.float32), np.zeros((), np.int32), blocks)
     placing = Placing(format, bool(asked.symmetric_weights), bool(asked.power_of_two))
@@ -163,7 +170,7 @@ def make_room(use: Use, bias: ir.Value, encodings: dict[str, Encoding]) -> str:
     wanted = np.where(empty & (largest > 0), largest / (step * FINE_BIAS), scale)
     needed = np.maximum(largest / (step * LARGEST_BIAS), SMALLEST_SCALE / min(step, 1.0))
     wider = np.maximum(wanted, needed)
-    if use.asked.power_of_two:
+    if use.asked.power_of_two or isinstance(weight.format, PowersOfTwo):
         wider = np.exp2(np.ceil(np.log2(wider)))
     wider = np.clip(wider, SMALLEST_SCALE, LARGEST_SCALE).astype(np.float32).reshape(weight.scale.shape)
     encodings[use.weight.name or ""] = replace(weight, scale=wider)

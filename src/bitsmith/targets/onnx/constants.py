@@ -4,20 +4,37 @@ import numpy as np
 import onnx_ir as ir
 
 from bitsmith.errors import TargetError
-from bitsmith.numerics import Encoding
+from bitsmith.numerics import Encoding, Format, Integer, parse_format
 from bitsmith.numerics.formats import Array
+
+FORMATS: dict[ir.DataType, Format] = {
+    ir.DataType.INT4: Integer(4), ir.DataType.INT8: Integer(8), ir.DataType.INT16: Integer(16), ir.DataType.INT32: Integer(32),
+    ir.DataType.UINT4: Integer(4, signed=False), ir.DataType.UINT8: Integer(8, signed=False), ir.DataType.UINT16: Integer(16, signed=False),
+    ir.DataType.FLOAT8E4M3FN: parse_format("float8_e4m3"), ir.DataType.FLOAT8E5M2: parse_format("float8_e5m2"),
+    ir.DataType.FLOAT16: parse_format("float16"), ir.DataType.BFLOAT16: parse_format("bfloat16"),
+}
+FLOATS = {format.name: dtype for dtype, format in FORMATS.items() if not format.integral}
 
 
 def container(encoding: Encoding, *, packs_int4: bool) -> ir.DataType:
     """The type that holds a constant's codes: the next one that is wide enough. Codes in blocks of 4 bits and less are always packed."""
-    if encoding.format.bits <= 4 and (packs_int4 or len(encoding.blocks.sizes) > 1):
+    if encoding.format.name in FLOATS:
+        return FLOATS[encoding.format.name]
+    if encoding.format.held_bits <= 4 and (packs_int4 or len(encoding.blocks.sizes) > 1):
         return ir.DataType.INT4 if encoding.format.lowest < 0 else ir.DataType.UINT4
     return ir.DataType.from_numpy(encoding.format.storage)
 
 
 def stored(codes: Array, dtype: ir.DataType, name: str | None = None) -> ir.TensorProtocol:
-    """Codes as a tensor of the container type; 4-bit codes two to the byte."""
-    return ir.tensor(np.asarray(codes, order="C").astype(dtype.numpy()), dtype=dtype, name=name)
+    """Codes as a tensor of the container type; 4-bit codes two to the byte, and patterns of floating point as they are."""
+    codes = np.asarray(codes, order="C")
+    held = codes.view(dtype.numpy()) if dtype.is_floating_point() else codes.astype(dtype.numpy())
+    return ir.tensor(held, dtype=dtype, name=name)
+
+
+def codes_in(held: Array, format: Format) -> Array:
+    """The inverse: what an array from a file holds, as codes of the format."""
+    return np.asarray(held.astype(format.storage) if format.integral else held.view(format.storage))
 
 
 def stored_blocks(encoding: Encoding, shape: tuple[int, ...]) -> tuple[Array, Array, dict[str, int]]:

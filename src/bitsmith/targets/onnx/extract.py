@@ -8,15 +8,11 @@ import onnx_ir as ir
 
 from bitsmith.errors import BitsmithError
 from bitsmith.graph import attribute, constant, input_at, integers
-from bitsmith.numerics import Blocks, Encoding, Integer
+from bitsmith.numerics import Blocks, Encoding, Format, Integer
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
+from bitsmith.targets.onnx.constants import FORMATS, codes_in
 from bitsmith.targets.onnx.insert import ON_CODES
-
-FORMATS = {
-    ir.DataType.INT4: Integer(4), ir.DataType.INT8: Integer(8), ir.DataType.INT16: Integer(16), ir.DataType.INT32: Integer(32),
-    ir.DataType.UINT4: Integer(4, signed=False), ir.DataType.UINT8: Integer(8, signed=False), ir.DataType.UINT16: Integer(16, signed=False),
-}
 
 
 @dataclass
@@ -63,7 +59,7 @@ def extract_quantization(model: ir.Model) -> Extraction:
 
 
 def encoding_of(node: ir.Node, codes: ir.Value) -> Encoding | None:
-    """The encoding that a Q or DQ node carries; None where its scale is computed or its type is not an integer."""
+    """The encoding that a Q or DQ node carries; None where its scale is computed or its type is no format's."""
     scale, zero_point = constant(input_at(node, 1)), constant(input_at(node, 2))
     format = None if codes.dtype is None else FORMATS.get(codes.dtype)
     computed = input_at(node, 2) is not None and zero_point is None
@@ -76,7 +72,7 @@ def encoding_of(node: ir.Node, codes: ir.Value) -> Encoding | None:
         return None
 
 
-def placed(node: ir.Node, codes: ir.Value, format: Integer, scale: Array, zeros: Array) -> Encoding | None:
+def placed(node: ir.Node, codes: ir.Value, format: Format, scale: Array, zeros: Array) -> Encoding | None:
     """Scales of a node laid on its tensor."""
     if scale.size == 1:
         return Encoding(format, scale.reshape(()), zeros.reshape(()))
@@ -90,7 +86,7 @@ def placed(node: ir.Node, codes: ir.Value, format: Integer, scale: Array, zeros:
     return Encoding(format, scale.reshape(shape), zeros.reshape(shape), Blocks.channels(axis))
 
 
-def in_blocks(format: Integer, scale: Array, zeros: Array, axis: int, size: int) -> Encoding:
+def in_blocks(format: Format, scale: Array, zeros: Array, axis: int, size: int) -> Encoding:
     """Blocks along one axis. ONNX has a scale for each element of every other axis; where they are all the same, they are one."""
     sizes = {axis: size}
     for other in (a for a in range(scale.ndim) if a != axis):
@@ -105,7 +101,7 @@ def read_quantize(reader: Reader, node: ir.Node) -> None:
     """Remember what the codes stand for."""
     codes, value = node.outputs[0], node.inputs[0]
     encoding = encoding_of(node, codes)
-    if encoding is not None and value is not None and not codes.is_graph_output():
+    if encoding is not None and encoding.format.integral and value is not None and not codes.is_graph_output():
         reader.codes[codes] = (value, encoding)
         reader.code_names[value] = codes.name or ""
 
@@ -161,11 +157,27 @@ def same_steps(encoding: Encoding, dequantize: ir.Node) -> bool:
 
 
 def read_constant(reader: Reader, node: ir.Node, codes: ir.Value) -> None:
-    """Stored codes become the reals they stand for, under the codes' name."""
-    encoding, array = encoding_of(node, codes), constant(codes)
-    if encoding is None or array is None:
+    """Stored codes that have an encoding become the reals they stand for."""
+    encoding = encoding_of(node, codes)
+    if encoding is not None:
+        put_reals(reader, node, codes, encoding)
+
+
+def read_cast(reader: Reader, node: ir.Node) -> None:
+    """Stored numbers of 16 bits that become float32 are codes without a scale."""
+    stored = node.inputs[0]
+    if stored is None or constant(stored) is None or node.outputs[0].dtype != ir.DataType.FLOAT:
         return
-    reals = encoding.dequantize(array.astype(encoding.format.storage))
+    format = None if stored.dtype is None else FORMATS.get(stored.dtype)
+    if format is not None and not format.scaled:
+        put_reals(reader, node, stored, Encoding(format, np.ones((), np.float32), np.zeros((), np.int32)))
+
+
+def put_reals(reader: Reader, node: ir.Node, codes: ir.Value, encoding: Encoding) -> None:
+    """Reals in the place of a constant's codes, under the codes' name; whoever reads the node's result reads them."""
+    array = constant(codes)
+    assert array is not None
+    reals = encoding.dequantize(codes_in(array, encoding.format))
     name = codes.name or ""
     if codes.dtype != ir.DataType.FLOAT:
         codes.const_value, codes.type = ir.tensor(reals, name=name), ir.TensorType(ir.DataType.FLOAT)
@@ -202,4 +214,7 @@ def real_name(codes: ir.Value) -> str:
     return (codes.name or "").removesuffix("_quantized")
 
 
-STEPS = {"QuantizeLinear": read_quantize, "DequantizeLinear": read_dequantize, "DynamicQuantizeLinear": read_dynamic, "Clip": read_clip}
+STEPS = {
+    "QuantizeLinear": read_quantize, "DequantizeLinear": read_dequantize, "DynamicQuantizeLinear": read_dynamic, "Clip": read_clip,
+    "Cast": read_cast,
+}

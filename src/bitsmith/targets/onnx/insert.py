@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from bitsmith.errors import PlanError, TargetError
 from bitsmith.graph import activations, attribute, constant, input_at
-from bitsmith.numerics import Encoding
+from bitsmith.numerics import Encoding, Integer
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
 from bitsmith.rewrites.edits import discard
@@ -46,7 +46,7 @@ class Writer:
         """Scale and zero point as initializers, and the attributes that say how they lie on the tensor."""
         scale, zero_point, attributes = stored_blocks(encoding, shape)
         values = [self.add_constant(self.fresh(f"{name}_scale"), ir.tensor(np.asarray(scale, order="C")))]
-        if dtype != ir.DataType.INT32:      # biases have none: their zero point is 0
+        if dtype != ir.DataType.INT32 and not dtype.is_floating_point():        # biases and floats have none: their zero point is 0
             values.append(self.add_constant(self.fresh(f"{name}_zero_point"), stored(zero_point, dtype)))
         return values, attributes
 
@@ -115,6 +115,8 @@ class Readers:
 
 def quantize_value(writer: Writer, value: ir.Value, encoding: Encoding) -> None:
     """Q and DQ behind a computed value, or DQ alone where codes were only moved."""
+    if not isinstance(encoding.format, Integer):
+        raise TargetError(f"'{value.name}' is computed and has format {encoding.format.name} in the plan; only constants may have it.")
     if encoding.scale.size != 1:
         raise TargetError(f"'{value.name}' is computed and has {encoding.scale.size} scales in the plan; only constants may have several.")
     name, node, readers = value.name or "", value.producer(), Readers(value)
@@ -197,11 +199,14 @@ def quantize_constant(writer: Writer, value: ir.Value, encoding: Encoding) -> No
     array, name, readers = constant(value), value.name or "", Readers(value)
     assert array is not None
     dtype = container(encoding, packs_int4=writer.packs_int4)
-    scales, attributes = writer.add_scales(name, encoding, dtype, array.shape)
     value.const_value = stored(encoding.quantize(array), dtype, name)
     value.type = ir.TensorType(dtype)
     real = ir.Value(name=writer.fresh(f"{name}_dequantized"), type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
-    writer.add_node(None, "DequantizeLinear", [value, *scales], [real], attributes)
+    if encoding.format.scaled:
+        scales, attributes = writer.add_scales(name, encoding, dtype, array.shape)
+        writer.add_node(None, "DequantizeLinear", [value, *scales], [real], attributes)
+    else:
+        writer.add_node(None, "Cast", [value], [real], {"to": ir.DataType.FLOAT})
     readers.redirect(writer.graph, real)
 
 

@@ -43,9 +43,7 @@ class OnnxTarget:
 
 
 def check_storable(name: str, encoding: Encoding) -> None:
-    """ONNX rounds ties to even and stores integers; what it cannot say is refused by name."""
+    """ONNX rounds ties to even; what it cannot say is refused by name."""
     format = encoding.format
-    if not isinstance(format, Integer):
-        raise TargetError(f"'{name}' has format {format.name}, which ONNX cannot store; choose an integer format in the recipe.")
-    if format.ties != "even":
+    if isinstance(format, Integer) and format.ties != "even":
         raise TargetError(f"'{name}' has format {format.name}: ONNX rounds ties to even; leave '-away' out of the recipe.")
