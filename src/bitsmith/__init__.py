@@ -19,6 +19,7 @@ from bitsmith import version
 __version__ = version.VERSION
 
 if TYPE_CHECKING:
+    from bitsmith.analysis.compare_estimators import EstimatorComparison, EstimatorSettings, compare_estimators
     from bitsmith.analysis.evaluate import Evaluation
     from bitsmith.analysis.fixed_point import FixedPointAnalysis, analyze_fixed_point, compare_fraction_lengths
     from bitsmith.analysis.inspect import Inspection, inspect
@@ -43,6 +44,8 @@ __all__ = [
     "Collection",
     "Data",
     "Encoding",
+    "EstimatorComparison",
+    "EstimatorSettings",
     "Evaluation",
     "FixedPoint",
     "FixedPointAnalysis",
@@ -59,6 +62,7 @@ __all__ = [
     "Verification",
     "analyze_fixed_point",
     "calibrate",
+    "compare_estimators",
     "compare_fraction_lengths",
     "compare_plans",
     "evaluate",
@@ -84,6 +88,7 @@ __all__ = [
 ROOMS = {
     "workflow": ("load", "calibrate", "make_plan", "write", "evaluate", "verify", "quantize", "write_report", "Quantized"),
     "analysis.inspect": ("inspect", "Inspection"),
+    "analysis.compare_estimators": ("compare_estimators", "EstimatorComparison", "EstimatorSettings"),
     "analysis.evaluate": ("Evaluation",),
     "analysis.fixed_point": ("analyze_fixed_point", "compare_fraction_lengths", "FixedPointAnalysis"),
     "analysis.sensitivity": ("sensitivity", "SensitivitySettings"),

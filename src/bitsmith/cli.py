@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from bitsmith.cli_app import apps
 from bitsmith.cli_calibrate import counting
+from bitsmith.cli_estimators import comparisons
 from bitsmith.cli_fixed_point import fixed_points
 from bitsmith.cli_options import (
     Against,
@@ -187,6 +188,7 @@ def quantize(
 
 app.add_typer(reports)
 app.add_typer(searches)
+app.add_typer(comparisons)
 app.add_typer(apps)
 
 

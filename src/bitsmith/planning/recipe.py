@@ -126,12 +126,12 @@ EVERYTHING = Rule(weights=8, activations=8, symmetric_weights=True, symmetric_ac
 
 def usual_estimator(bits: int) -> str:
     """How activation ranges are found for codes of a width, where the recipe leaves it open."""
-    return "percentile:99.9999"
+    return "percentile:99.9999" if bits > 7 else "mse"
 
 
-def usual_weight_estimator(bits: int) -> str:
-    """The same for weights."""
-    return "min_max"
+def usual_weight_estimator(bits: int, granularity: str | None = None) -> str:
+    """The same for weights: one scale for a whole tensor has few codes for most of them, unless the largest are clipped."""
+    return "lp:3" if bits < 3 or (bits < 5 and granularity == "tensor") else "min_max"
 
 
 def load_recipe(source: "str | Path | Recipe") -> Recipe:
