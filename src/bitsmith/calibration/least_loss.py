@@ -11,7 +11,7 @@ from bitsmith.numerics.formats import Array
 
 Measure = Callable[[Array, Array], Array]       # low, high, each [candidates, tensors] -> losses, the same shape
 FAR = 2.0 ** (-np.arange(21) / 2)               # of min and max; an outlier among many numbers is worth three decades
-WIDE = np.array([1, 0.85, 0.7, 0.55, 0.4, 0.28, 0.18, 0.1, 0.03, 0.005])
+WIDE = np.array([1, 0.8, 0.6, 0.43, 0.28, 0.15, 0.05, 0.005])
 FINER = (1.1, 1.03, 1.01)                       # ratios of neighbours, round after round
 
 
@@ -50,8 +50,8 @@ def find_ends(minimum: Array, maximum: Array, measure: Measure, symmetric: bool)
 def rounds(together: bool) -> Iterator[Array]:
     """Factors [candidates, 2] for low and high, round after round; the first of each leaves all as it is, so that ties do."""
     yield pairs(FAR if together else WIDE, together)
-    for ratio in FINER if together else (1.2, *FINER):
-        yield pairs(np.append(1.0, ratio ** np.array([-3.0, -2, -1, 1, 2, 3] if together else [-2.0, -1, 1, 2])), together)
+    for ratio in FINER if together else (1.25, 1.12, 1.06, 1.03, 1.01):
+        yield pairs(np.append(1.0, ratio ** np.array([-3.0, -2, -1, 1, 2, 3] if together else [-1.0, 1])), together)
 
 
 def pairs(factors: Array, together: bool) -> Array:

@@ -52,13 +52,16 @@ def losses(spread: Spread, encodings: Encoding, power: float) -> Array:
     zero_point = encodings.zero_point[:, None]
     ends = encodings.format.lowest - zero_point, encodings.format.highest - zero_point
     edges, slopes, points, shares = divide(spread)
-    steps = edges / scale
+    far = np.abs(edges) > scale.min() / 2       # what is nearer becomes 0 whatever the scale
+    near = np.copysign(raised(edges[~far], power + 1), edges[~far]) @ slopes[~far]
+    steps = edges[far] / scale
     codes = np.clip(np.rint(steps), *ends)
     rest = steps - codes
-    integrals = (codes * 0.5**power + np.copysign(raised(rest, power + 1), rest)) @ slopes / (power + 1)
+    integrals = (codes * 0.5**power + np.copysign(raised(rest, power + 1), rest)) @ slopes[far]
     steps = points / scale
     exact = raised(steps - np.clip(np.rint(steps), *ends), power) @ shares
-    return np.asarray((integrals * scale[:, 0] + exact) * scale[:, 0] ** power)
+    lost = (near + integrals * scale[:, 0] ** (power + 1)) / (power + 1) + exact * scale[:, 0] ** power
+    return np.asarray(lost)
 
 
 def divide(spread: Spread) -> tuple[Array, Array, Array, Array]:
