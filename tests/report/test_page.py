@@ -2,9 +2,12 @@
 
 import hashlib
 import re
-from base64 import b64encode
+import shutil
+import subprocess
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import chromium
@@ -202,6 +205,42 @@ def test_a_browser_shows_one_tensor(page: chromium.Page) -> None:
     assert page.run("document.querySelector('dialog h2').textContent").startswith("<script>alert(1)</script>")
     page.run("document.querySelector('dialog button').click()")
     assert not page.run("document.querySelector('dialog').open")
+
+
+def test_headings_go_down_step_by_step() -> None:
+    levels = [int(tag[1]) for tag, _ in parse(made_up()).seen if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_all_that_reacts_can_be_reached_by_keyboard() -> None:
+    tags = parse(made_up())
+    assert not any("onclick" in a or int(a.get("tabindex") or 0) > 0 for _, a in tags.seen)
+    scrolled = [a for a in tags.attributes("div") if a.get("class") == "scroll"]
+    assert scrolled
+    assert all(a.get("tabindex") == "0" and a.get("role") == "region" for a in scrolled)
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_prints_in_light_colours_and_nothing_is_cut(page: chromium.Page, scheme: str, tmp_path: Path) -> None:
+    page.call("Emulation.setDeviceMetricsOverride", width=1040, height=720, deviceScaleFactor=1, mobile=False)    # a sheet in landscape
+    page.call("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.run("getComputedStyle(document.body).color") == "rgb(26, 29, 33)"
+    assert page.run("document.getElementById('verdict').innerText").startswith("Verdict")
+    page.call("Emulation.setEmulatedMedia", media="")
+    content = b64decode(page.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)["data"])
+    assert content.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", content)) > 1
+    if shutil.which("pdftotext"):
+        (tmp_path / "a.pdf").write_bytes(content)
+        text = subprocess.run(["pdftotext", "-layout", tmp_path / "a.pdf", "-"], capture_output=True, text=True, check=True).stdout
+        assert "Verdict" in text
+        for word in ("reason", "accumulator", "beyond", "How it was made"):      # the last columns of both tables
+            assert word in text
+        assert text.count("<script>alert(1)</script>") > 20
 
 
 @needs_browser
