@@ -9,9 +9,10 @@ import argparse
 from pathlib import Path
 from time import perf_counter
 
+from real_networks import REAL, load_network
+
 import bitsmith as bs
 from bitsmith.analysis.compare_estimators import EstimatorComparison, EstimatorSettings, compare_estimators
-from real_networks import REAL, load_network
 
 NETWORKS = "lenet5,resnet20,tiny_resnet8,tiny_dscnn"
 
@@ -24,8 +25,8 @@ def main() -> None:
     parser.add_argument("--real", type=Path, default=REAL)
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "results" / "estimators.md")
     asked = parser.parse_args()
-    parts = [f"# Range estimators\n\nMade by `benchmarks/estimators.py`; the first {asked.test:,} test samples, target onnx, 8-bit weights,\n"
-             "first and last layers at 8 bits. In each cell: top-1 % / signal to noise of the outputs in dB.\n"]
+    parts = [f"# Range estimators\n\nMade by `benchmarks/estimators.py`; the first {asked.test:,} test samples, target onnx,\n"
+             "8-bit weights, first and last layers at 8 bits. In each cell: top-1 % / signal to noise of the outputs in dB.\n"]
     for name in asked.networks.split(","):
         parts.append(study(name, [int(bits) for bits in asked.bits.split(",")], asked.test, asked.real))
         print(parts[-1], flush=True)
@@ -52,8 +53,8 @@ def study(name: str, widths: list[int], test: int, folder: Path) -> str:
     for rows in zip(*(found[bits].rows for bits in widths), strict=True):
         cells = [f"{100 * (row.top1 or 0):.2f} / {row.snr_db:.1f}" for row in rows]
         lines.append(f"| {rows[0].estimator} | {' | '.join(cells)} | {100 * rows[-1].clipped:.3f} % | {rows[0].seconds:.3f} |")
-    lines += ["", f"Calibration {calibration:.2f} s for {len(given.calibration)} samples, all {len(seconds)} plans {sum(seconds.values()):.2f} s: "
-              f"{ratio:.2f} times calibration with min_max alone.", ""]
+    plans = f"all {len(seconds)} plans {sum(seconds.values()):.2f} s"
+    lines += ["", f"Calibration {calibration:.2f} s for {len(given.calibration)} samples, {plans}: {ratio:.2f} times calibration with min_max alone.", ""]
     return "\n".join(lines)
 
 

@@ -53,7 +53,7 @@ def plan_weights(placement: Placement, accepts: Accepts, encodings: dict[str, En
 def reason_for(encoding: Encoding, asked: Rule, accepts: Accepts) -> str:
     """How a weight's encoding was found, and what its codes cost where that is more than their width."""
     format, room = encoding.format, accepts.stored_bits(encoding)
-    estimator = asked.weight_estimator or usual_weight_estimator(format.bits)
+    estimator = asked.weight_estimator or usual_weight_estimator(format.bits, asked.granularity)
     found = f"{estimator} of the weights, per {asked.granularity}" if format.scaled else "numbers as they are, without a scale"
     return f"{format.name}: {found}" + ("; " + ROOMY.format(ROOMS[room]) if room > format.bits else "")
 
@@ -101,7 +101,8 @@ def encode_weight(use: Use, accepts: Accepts) -> Encoding:
     if 0 in weights.shape:
         return Encoding(format, np.ones(blocks.shape(weights.shape), np.float32), np.zeros((), np.int32), blocks)
     placing = Placing(format, bool(asked.symmetric_weights), bool(asked.power_of_two))
-    low, high = find_block_ranges(weights, blocks, placing, asked.weight_estimator or usual_weight_estimator(format.bits))
+    estimator = asked.weight_estimator or usual_weight_estimator(format.bits, asked.granularity)
+    low, high = find_block_ranges(weights, blocks, placing, estimator)
     return spanning(low, high, format, symmetric=placing.symmetric, power_of_two=placing.power_of_two, blocks=blocks)
 
 
