@@ -8,7 +8,9 @@ from bitsmith.improving.draft import Draft, Progress, Refinement
 
 # name -> module of this room that holds the function of that name; in the order in which they are best applied
 REFINEMENTS: dict[str, str] = {
+    "equalize": "equalize",
     "correct_bias": "correct_bias",
+    "round_weights": "round_weights",
 }
 
 __all__ = ["REFINEMENTS", "Draft", "Progress", "Refinement", "check_refinements", "refinement_named"]
