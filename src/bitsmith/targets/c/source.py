@@ -73,7 +73,7 @@ class Writer:
 def write_source(firmware: Firmware, *, title: str, prefix: str = "net", flavour: str = "portable") -> dict[str, str]:
     """File name -> text. The same firmware gives the same text."""
     writer = Writer(firmware, title, prefix, flavour)
-    body = "\n".join(write_call(writer, i) for i in range(len(firmware.calls)))
+    body = "\n".join(write_call(writer, i) for i in range(len(firmware.calls))) or "    (void)memory;"
     code = fill(writer, "net.c", {
         "body": body, "kernels": "\n".join(writer.instances.texts.values()), "layers": "\n".join(layer_structs(writer)),
         "places": ",\n".join(f"    {writer.at(name)} = {at}" for name, at in firmware.arena.offsets.items()) or f"    {prefix}_nothing",

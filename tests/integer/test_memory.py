@@ -1,0 +1,106 @@
+"""No value lies over another that is still needed, and the arena is as small as a slow search finds it."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitsmith.errors import LoweringError
+from bitsmith.integer.memory import ALIGNMENT, Buffer, Layout, Overlap, lower_bound, place, shares
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> tuple[list[Buffer], list[Overlap]]:
+    """A chain of steps, each reading one or two earlier values; some results may lie over what their step read last."""
+    count = draw(st.integers(1, 8))
+    reads = [draw(st.lists(st.integers(0, step - 1), min_size=1, max_size=2)) for step in range(1, count)]
+    dies = [max([step for step, read in enumerate(reads, 1) if value in read], default=value + draw(st.integers(0, 2)))
+            for value in range(count)]
+    sizes = draw(st.lists(st.integers(0, 40), min_size=count, max_size=count))
+    buffers = [Buffer(str(value), sizes[value], value, max(value, dies[value])) for value in range(count)]
+    overlaps = [Overlap(str(source), str(step), draw(st.integers(0, 12)))
+                for step, read in enumerate(reads, 1) for source in set(read) if draw(st.booleans())]
+    return buffers, overlaps
+
+
+@settings(deadline=None)
+@given(networks())
+def test_what_is_needed_is_never_written_over(network: tuple[list[Buffer], list[Overlap]]) -> None:
+    """Step by step, byte by byte: a result is written from its beginning, and of a source it covers only what was read `lead` before."""
+    buffers, overlaps = network
+    arena = place(buffers, overlaps)
+    found = {b.name: b for b in buffers}
+    leads = {(o.source, o.result): o.lead for o in overlaps if shares(found, o)}
+    for result in buffers:
+        written = set(range(arena.offsets[result.name], arena.offsets[result.name] + result.size))
+        for other in buffers:
+            if other is result or not (other.born <= result.born <= other.dies):
+                continue
+            common = written & set(range(arena.offsets[other.name], arena.offsets[other.name] + other.size))
+            if common:
+                lead = leads[(other.name, result.name)] if (other.name, result.name) in leads else leads[(result.name, other.name)]
+                pair = (other, result) if (other.name, result.name) in leads else (result, other)
+                assert arena.offsets[pair[1].name] + lead <= arena.offsets[pair[0].name]
+    assert all(at % ALIGNMENT == 0 for at in arena.offsets.values())
+    assert lower_bound(buffers, overlaps) == arena.lower_bound <= arena.size
+    assert arena.size <= sum(b.size + ALIGNMENT for b in buffers) + sum(o.lead + ALIGNMENT for o in overlaps)
+
+
+@settings(deadline=None, max_examples=40)
+@given(networks())
+def test_no_order_of_putting_gives_less(network: tuple[list[Buffer], list[Overlap]]) -> None:
+    """Against all orders of up to five buffers."""
+    buffers = network[0][:5]
+    found = {b.name: b for b in buffers}
+    overlaps = [o for o in network[1] if o.source in found and o.result in found]
+    leads = {(o.source, o.result): o.lead for o in overlaps if shares(found, o)}
+    best = []
+    for order in permutations(buffers):
+        layout = Layout(found, leads)
+        for buffer in order:
+            layout.put(buffer)
+        best.append(layout.size)
+    assert place(buffers, overlaps).size == min(best)
+
+
+def test_a_chain_goes_to_and_fro_in_its_two_largest() -> None:
+    sizes = [12, 40, 28, 8]
+    arena = place([Buffer(str(i), size, i, i + 1) for i, size in enumerate(sizes)])
+    assert arena.size == arena.lower_bound == 68
+
+
+def test_elementwise_results_lie_over_their_source() -> None:
+    buffers = [Buffer("x", 100, 0, 1), Buffer("y", 100, 1, 2)]
+    assert place(buffers).size == 200
+    assert place(buffers, [Overlap("x", "y")]).size == 100
+
+
+def test_a_convolution_follows_behind_by_a_row() -> None:
+    buffers = [Buffer("x", 1024, 0, 1), Buffer("y", 1024, 1, 2)]
+    arena = place(buffers, [Overlap("x", "y", 66)])
+    assert arena.size == arena.lower_bound == 1024 + 68
+    assert arena.offsets["x"] - arena.offsets["y"] == 68
+
+
+def test_what_is_read_again_is_kept() -> None:
+    buffers = [Buffer("x", 100, 0, 2), Buffer("y", 100, 1, 2)]
+    assert place(buffers, [Overlap("x", "y")]).size == 200
+
+
+def test_nothing_needs_nothing() -> None:
+    arena = place([])
+    assert (arena.size, arena.lower_bound, dict(arena.offsets)) == (0, 0, {})
+
+
+def test_the_same_buffers_get_the_same_places() -> None:
+    random = np.random.default_rng(0)
+    buffers = [Buffer(str(i), int(random.integers(1, 500)), i, i + int(random.integers(0, 5))) for i in range(30)]
+    assert place(buffers) == place(list(buffers))
+
+
+@pytest.mark.parametrize(("size", "born", "dies"), [(-1, 0, 0), (4, 2, 1)])
+def test_impossible_buffers_are_refused_by_name(size: int, born: int, dies: int) -> None:
+    with pytest.raises(LoweringError, match="Buffer 'x'"):
+        Buffer("x", size, born, dies)

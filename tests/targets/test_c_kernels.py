@@ -1,0 +1,146 @@
+"""Every C kernel computes what its instruction computes in numpy, code for code, under sanitizers and with warnings as errors."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from compiled_c import Case, assert_same_codes
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from random_programs import NARROW, Maker, random_case
+
+from bitsmith.errors import TargetError
+from bitsmith.integer.boundary import CallFloat
+from bitsmith.integer.codes import CodeRange
+from bitsmith.integer.instructions import Convolve, MatrixMultiply
+from bitsmith.integer.program import Program
+from bitsmith.integer.windows import Window
+from bitsmith.numerics import Integer
+from bitsmith.targets.c.firmware import translate
+from bitsmith.targets.c.source import write_source
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+ONE_BY_ONE = {
+    "convolve": Maker.convolve, "max_pool": Maker.max_pool, "average_pool": Maker.average_pool, "mean": Maker.mean, "sum": Maker.sum,
+    "sum_of_three": Maker.sum_of_three, "product": Maker.product, "rescale": Maker.rescale, "look_up": Maker.look_up, "clamp": Maker.clamp,
+    "take": Maker.take, "concatenate": Maker.concatenate, "transpose": Maker.transpose, "reshape": Maker.reshape,
+    "multiply": Maker.multiply, "multiply_pair": Maker.multiply_pair,
+}
+SEEDS = st.lists(st.integers(0, 2**32), min_size=8, max_size=8, unique=True)
+FEW = settings(deadline=None, max_examples=2, phases=[Phase.explicit, Phase.reuse, Phase.generate],
+               suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+@pytest.mark.parametrize("kind", ONE_BY_ONE)
+def test_one_instruction(kind: str, tmp_path: Path) -> None:
+    """Each alone, eight times, on one- and two-dimensional values."""
+    cases = []
+    for seed in range(8):
+        maker = Maker(seed, formats=NARROW)
+        shape = (maker.pick(2, 3, 4, 6), *maker.sizes(maker.pick(1, 2), 2, 7))
+        first = maker.input(*shape)
+        if kind in ("sum", "product", "sum_of_three", "concatenate"):
+            maker.input(*shape)
+        cases.append(maker.case((ONE_BY_ONE[kind](maker, first),), samples=3))
+    assert_same_codes(cases, tmp_path)
+
+
+@FEW
+@given(SEEDS)
+def test_random_programs(tmp_path: Path, seeds: list[int]) -> None:
+    """Chains with branches: orders of memory, shared memory and odd shapes together."""
+    assert_same_codes([random_case(seed) for seed in seeds], tmp_path)
+
+
+@FEW
+@given(SEEDS)
+def test_random_programs_with_power_of_two_scales(tmp_path: Path, seeds: list[int]) -> None:
+    assert_same_codes([random_case(seed, powers=True) for seed in seeds], tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("clang") is None, reason="needs clang")
+def test_another_compiler(tmp_path: Path) -> None:
+    assert_same_codes([random_case(seed) for seed in range(8)], tmp_path, compiler="clang")
+
+
+def test_optimised_and_specialised(tmp_path: Path) -> None:
+    """Each layer with a copy of its kernel, at -O3 with everything that this processor has."""
+    flags = ("-O3", "-march=native", *(f"-DN{i}_KERNEL=static inline __attribute__((always_inline))" for i in range(12)))
+    assert_same_codes([random_case(seed) for seed in range(20, 32)], tmp_path, flags=flags)
+
+
+def test_token_ids(tmp_path: Path) -> None:
+    """Rows by index, negative ones from the end."""
+    maker = Maker(3)
+    maker.gather(rows=5, run=3, count=4)
+    assert_same_codes([maker.case(("v0",), samples=3)], tmp_path)
+
+
+@pytest.mark.parametrize("kind", [Integer(8, signed=False), Integer(16), Integer(16, signed=False)])
+def test_widest_sums(kind: Integer, tmp_path: Path) -> None:
+    """Zero points at the ends and weights of one sign: where the zero point cannot join the bias without leaving int32."""
+    cases = []
+    for seed, zero in enumerate((kind.lowest, kind.highest)):
+        maker = Maker(seed, formats=(kind,))
+        maker.input(300)
+        encoding = maker.values["in0"][1]
+        source = CodeRange(zero, kind.lowest, kind.highest, kind.storage)
+        weights = np.full((300, 2), 127 if seed else -128, np.int8)
+        weights = weights if kind.bits == 8 else weights // 3
+        plain = MatrixMultiply(("in0",), "v0", source, None, weights, np.zeros((), np.int32), None)
+        assert plain.bounds(300).fit(32).all()
+        rounding = maker.rounding(plain.bounds(300).largest, encoding)
+        made = MatrixMultiply(("in0",), "v0", source, None, weights, np.zeros((), np.int32), None, rounding)
+        maker.add(made, (2,), encoding)
+        cases.append(maker.case(("v0",), samples=4))
+    assert_same_codes(cases, tmp_path)
+
+
+def convolution(maker: Maker, window: Window, *, requantized: bool = True) -> Case:
+    """One filter over (2, 4, 4, ...)."""
+    maker.input(2, *(4,) * len(window.kernel))
+    encoding = maker.values["in0"][1]
+    weights = np.ones((1, 2, *window.kernel), np.int8)
+    rounding = maker.rounding(1000, encoding) if requantized else None
+    made = Convolve(("in0",), "v0", CodeRange.of(encoding), weights, np.zeros((), np.int32), window, requantize=rounding)
+    maker.add(made, (1, *window.output_sizes((4,) * len(window.kernel))), encoding)
+    return maker.case(("v0",))
+
+
+def test_what_has_no_kernel_is_refused_by_name() -> None:
+    with pytest.raises(TargetError, match=r"'v0' has a window of 3 axes.*onnxruntime"):
+        _ = convolution(Maker(0), Window.of((2, 2, 2))).firmware
+    with pytest.raises(TargetError, match="'v0' ends in accumulators"):
+        _ = convolution(Maker(0), Window.of((2, 2)), requantized=False).firmware
+    case = convolution(Maker(0), Window.of((2, 2)))
+    with pytest.raises(TargetError, match="'v0' is not rounded by a shift"):
+        translate(case.program, {"in0": (2, 4, 4)}, rounding="shift")
+
+
+def test_float_is_refused_by_name() -> None:
+    island = CallFloat("/attention/Softmax", ("x",), ("y",), lambda x: [x], "there is no integer arithmetic for Softmax")
+    with pytest.raises(TargetError, match=r"'/attention/Softmax' computes in float \(there is no integer arithmetic for Softmax\)"):
+        translate(Program((island,), {"x": None}, ("y",), {}), {"x": (3,)})
+
+
+def test_the_same_program_gives_the_same_text() -> None:
+    texts = [write_source(random_case(5).firmware, title="again") for _ in range(2)]
+    assert texts[0] == texts[1]
+
+
+def test_users_names_cannot_break_the_c(tmp_path: Path) -> None:
+    """Names that are C words, that end comments, that differ in case only, that are one after another the same."""
+    wild = ["int", "a*/b", "A*/B", "", "x\ny", "run", "kernel", "größe", "0", "net_run", "arena"]
+    maker = Maker(1)
+    current = maker.input(2, 4, 4)
+    for _ in wild:
+        current = maker.clamp(current)
+    case = maker.case((current,))
+    renamed = {f"v{i}": name for i, name in enumerate(wild)}
+    instructions = tuple(dataclasses.replace(i, inputs=tuple(renamed.get(n, n) for n in i.inputs), output=renamed[i.output])  # type: ignore[type-var]
+                         for i in case.program.instructions)
+    encodings = {renamed.get(n, n): e for n, e in case.program.encodings.items()}
+    program = Program(instructions, case.program.inputs, (renamed[current],), encodings)
+    assert_same_codes([Case(program, case.codes)], tmp_path)
