@@ -12,12 +12,16 @@ from quantizing import MARGIN, Chain, assert_same
 
 import bitsmith as bs
 from bitsmith.analysis.carried_plan import carried_plan
+from bitsmith.analysis.describe_tensors import with_encoding
 from bitsmith.analysis.engines import Subject
+from bitsmith.analysis.lost_shares import lost_of_array, significant_bits
+from bitsmith.calibration.statistics import Statistics
 from bitsmith.graph import constant
 from bitsmith.lowering import lower
 from bitsmith.numerics import Encoding, parse_format
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.recipe import FLOAT, Recipe, Rule
+from bitsmith.report.rows import Tensor
 from bitsmith.running.session import Session
 from bitsmith.targets.onnx import TARGETS
 from bitsmith.targets.onnx.extract import extract_quantization
@@ -153,3 +157,25 @@ def test_what_is_computed_cannot_be_floating_point() -> None:
     encoding = Encoding(parse_format("float8_e4m3"), np.float32(1), np.int32(0))
     with pytest.raises(bs.BitsmithError, match="'input' is computed and has format float8_e4m3 in the plan; only constants may have it"):
         TARGETS["onnx"].build(chain.network, bs.Plan({"input": encoding}))
+
+
+@pytest.mark.parametrize("format", [*NUMBERS, "pow2_4"])
+def test_the_report_shows_what_they_lose(format: str) -> None:
+    """Numbers near the ends of their codes are rounded, not clipped; numbers that become 0 or -0 are lost."""
+    codes = parse_format(format)
+    encoding = Encoding(codes, np.float32(0.5), np.int32(0)) if codes.scaled else Encoding(codes, np.float32(1), np.int32(0))
+    scale, (low, high) = float(encoding.scale), codes.limits
+    smallest = scale * codes.step
+    beyond = min(scale * high * 1.01, float(np.finfo(np.float32).max))
+    array = np.float32([0, -smallest / 4, smallest / 4, smallest, scale * high * 0.99, scale * low * 0.99, beyond])
+    clipped, underflow = lost_of_array(array, encoding)
+    assert clipped.tolist() == [False] * 6 + [True]
+    assert underflow.tolist() == [False, array[1] != 0, array[2] != 0, *[False] * 4]
+    row = with_encoding(Tensor("w", "weight", "", significant_bits(one_sample(array[:4]))), encoding, (0.0, 0.0))
+    assert (row.step, row.low, row.high) == (smallest, scale * codes.lowest, scale * codes.highest)
+
+
+def one_sample(array: Array) -> Statistics:
+    statistics = Statistics()
+    statistics.observe(array[None])
+    return statistics

@@ -84,7 +84,7 @@ def with_loss(row: Tensor, array: Array, encoding: Encoding) -> Tensor:
 def with_encoding(row: Tensor, encoding: Encoding, lost: tuple[float, float]) -> Tensor:
     return replace(
         row, format=encoding.format.name, low=float(encoding.lowest.min()), high=float(encoding.highest.max()),
-        step=float(encoding.scale.min()), blocks=encoding.scale.size, clipped=lost[0], underflow=lost[1],
+        step=float(encoding.scale.min()) * encoding.format.step, blocks=encoding.scale.size, clipped=lost[0], underflow=lost[1],
     )
 
 

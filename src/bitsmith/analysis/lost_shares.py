@@ -46,16 +46,19 @@ def shares_below(statistics: Statistics) -> Callable[[Array], Array]:
 def lost_of_array(array: Array, encoding: Encoding) -> tuple[Array, Array]:
     """(clipped, underflow) of an array, bool of its shape: number by number, whatever its blocks."""
     scale, zero = (encoding.blocks.spread(part, array.shape).astype(np.float64) for part in (encoding.scale, encoding.zero_point))
-    steps = array / scale                                   # float64
-    clipped = (steps < encoding.format.lowest - zero - 0.5) | (steps > encoding.format.highest - zero + 0.5)
-    return clipped, (array != 0) & (encoding.quantize(array) == zero) & ~clipped
+    steps, (low, high) = array / scale, encoding.format.limits          # float64
+    clipped = (steps < low - zero) | (steps > high - zero)
+    return clipped, (array != 0) & (encoding.simulate(array) == 0) & ~clipped
 
 
 def parts_of(low: float, high: float, encoding: Encoding | None) -> Array:
-    """Edges of equal parts of a range. With one scale they lie between codes, so that each part holds equally many of them."""
+    """Edges of equal parts of a range. With one scale they lie between codes, so that each part holds equally many of them.
+
+    Not so for floating point, whose codes are no equal steps.
+    """
     if not high > low:
         low, high = low - 0.5, high + 0.5
-    if encoding is None or encoding.scale.size != 1:
+    if encoding is None or encoding.scale.size != 1 or not encoding.format.integral:
         return np.linspace(low, high, FLOAT_PARTS + 1)
     step, lowest, highest = (float(x.reshape(())) for x in (encoding.scale, encoding.lowest, encoding.highest))
     beyond = BEYOND * max(highest - lowest, step)

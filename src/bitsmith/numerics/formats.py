@@ -22,6 +22,7 @@ class Format(Protocol):
     scaled           False where codes stand for numbers as they are, so that the only scale is 1
     lowest, highest  the ends of the line, in steps; for integers they are codes, too
     limits           steps beyond these saturate
+    step             the smallest distance of two codes, around 0
 
     `encode` takes steps from zero to the nearest codes; `decode` takes codes to the steps they stand for, zero point included.
     `scale_for` is the scale with which codes reach from `low` (at most 0) to `high` (at least 0), before any rounding of the scale, and
@@ -46,6 +47,8 @@ class Format(Protocol):
     def scaled(self) -> bool: ...
     @property
     def limits(self) -> tuple[float, float]: ...
+    @property
+    def step(self) -> float: ...
     def scale_for(self, low: Array, high: Array, *, symmetric: bool) -> Array: ...
     def zero_for(self, low: Array, scale: Array, *, symmetric: bool) -> Array: ...
     def encode(self, steps: Array, zero_point: Array) -> Array: ...
@@ -117,6 +120,10 @@ class Integer:
     @property
     def limits(self) -> tuple[float, float]:
         return self.lowest - 0.5, self.highest + 0.5
+
+    @property
+    def step(self) -> float:
+        return 1.0
 
     @property
     def storage(self) -> np.dtype[Any]:

@@ -53,6 +53,10 @@ class Minifloat:
     def limits(self) -> tuple[float, float]:
         return self.type.limits
 
+    @property
+    def step(self) -> float:
+        return self.type.step
+
     def scale_for(self, low: Array, high: Array, *, symmetric: bool) -> Array:
         """The largest magnitude becomes the largest number."""
         reach = np.maximum(high, -low)

@@ -67,6 +67,10 @@ class PowersOfTwo:
     def limits(self) -> tuple[float, float]:
         return -1.5 * self.highest, 1.5 * self.highest
 
+    @property
+    def step(self) -> float:
+        return 1.0
+
     def scale_for(self, low: Array, high: Array, *, symmetric: bool) -> Array:
         """The power of two that puts the largest code nearest to the largest magnitude; 0 where all is 0."""
         reach = np.maximum(high, -low)
