@@ -32,7 +32,7 @@ def lost_parts(statistics: Statistics, encoding: Encoding) -> tuple[Array, Array
     """(becomes 0, beyond range), float64 [n]: the part of each occupied bin."""
     low, high, _ = statistics.bins()
     low[0], high[-1] = max(low[0], statistics.minimum), min(high[-1], max(statistics.maximum, low[-1]))
-    width = np.maximum(high - low, np.finfo(np.float64).tiny)
+    width = np.where(high > low, high - low, 1)
     half, lowest, highest = (float(x.reshape(())) for x in (encoding.scale / 2, encoding.lowest, encoding.highest))
 
     def under(limit: float) -> Array:
