@@ -50,3 +50,31 @@ def test_mistakes(here: Path, wrong: str) -> None:
 
 def test_bars_have_eighths() -> None:
     assert [bar(share).plain for share in (0, 1 / 128, 0.5, 1, 7)] == ["", "▏", "█" * 8, "█" * 16, "█" * 16]
+
+
+def test_search_writes_what_it_chose_and_every_point(here: Path) -> None:
+    asked = ("search", "digits.onnx", *MEASURED, "--tolerance", "0.02", "--widths", "8,4,3", "--budget", "60s", "--samples", "60")
+    said = run(*asked, "-o", "d.q.onnx", "--report", "d.html")
+    for words in ("accuracy lost in points, by bytes", "nobody beats", "the chosen widths in bits", "neither calibration nor search"):
+        assert words in said
+    kept = json.loads((here / "d.q.search.json").read_text())
+    best = kept["points"][kept["chosen"]]
+    held_out = json.loads(run("evaluate", "d.q.onnx", "--data", "digits-test.npz", "--json"))
+    whole = best["searched"]["top1"] * best["searched"]["samples"] + best["confirmed"]["top1"] * best["confirmed"]["samples"]
+    assert held_out["top1"] * held_out["samples"] == pytest.approx(whole)
+    recipes = sorted((here / "d.q.points").iterdir())
+    assert [path.name for path in recipes] == [f"{i + 1:02d}.toml" for i in range(len(recipes))]
+    run("quantize", "digits.onnx", "--data", "digits-calibration.npz", "--recipe", str(recipes[0]), "-o", "again.onnx")
+    assert "Sensitivity</h2>" in (here / "d.html").read_text()
+
+
+def test_a_search_in_vain_says_so(here: Path) -> None:
+    asked = ("search", "digits.onnx", *MEASURED, "--tolerance", "0", "--widths", "2", "--samples", "60", "--fast", "-o", "d.q.onnx")
+    assert "nothing keeps the tolerance" in run(*asked, status=1)
+    assert not (here / "d.q.onnx").exists()
+    assert list((here / "d.q.points").iterdir())
+
+
+@pytest.mark.parametrize("wrong", ["--budget soon", "--tolerance 2", "--cost beauty", "--refine polish", "-o d.txt", "--max-bytes 10"])
+def test_mistakes_in_a_search(here: Path, wrong: str) -> None:
+    run("search", "digits.onnx", *MEASURED, "--widths", "8,4", "--fast", "--samples", "40", *wrong.split(), status=2)

@@ -9,10 +9,10 @@ import bitsmith as bs
 
 PUBLIC = {
     "BitsmithError", "Blocks", "Collection", "Data", "Encoding", "EstimatorComparison", "EstimatorSettings", "Evaluation",
-    "FixedPoint", "FixedPointAnalysis", "FixedPointType", "Inspection", "Integer", "Plan", "Preprocessing", "Quantized", "Recipe",
-    "Rule", "Sensitivity", "SensitivitySettings", "Verification", "analyze_fixed_point", "calibrate", "compare_estimators",
+    "FixedPoint", "FixedPointAnalysis", "FixedPointType", "Goal", "Inspection", "Integer", "Plan", "Preprocessing", "Quantized", "Recipe",
+    "Rule", "Search", "Sensitivity", "SensitivitySettings", "Verification", "analyze_fixed_point", "calibrate", "compare_estimators",
     "compare_fraction_lengths", "compare_plans", "evaluate", "fixed_point", "inspect", "load", "load_plan", "load_recipe",
-    "load_statistics", "make_plan", "open_data", "parse_format", "quantize", "recipes", "save_statistics", "sensitivity", "verify",
+    "load_statistics", "make_plan", "open_data", "parse_format", "quantize", "recipes", "save_statistics", "search", "sensitivity", "verify",
     "write", "write_report",
 }  # fmt: skip
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bitsmith.analysis.evaluate import Evaluation
     from bitsmith.analysis.fixed_point import FixedPointAnalysis, analyze_fixed_point, compare_fraction_lengths
     from bitsmith.analysis.inspect import Inspection, inspect
+    from bitsmith.analysis.search import Goal, search
+    from bitsmith.analysis.search_points import Search
     from bitsmith.analysis.sensitivity import SensitivitySettings, sensitivity
     from bitsmith.analysis.sensitivity_file import Sensitivity
     from bitsmith.analysis.verify import Verification
@@ -50,6 +52,7 @@ __all__ = [
     "FixedPoint",
     "FixedPointAnalysis",
     "FixedPointType",
+    "Goal",
     "Inspection",
     "Integer",
     "Plan",
@@ -57,6 +60,7 @@ __all__ = [
     "Quantized",
     "Recipe",
     "Rule",
+    "Search",
     "Sensitivity",
     "SensitivitySettings",
     "Verification",
@@ -78,6 +82,7 @@ __all__ = [
     "quantize",
     "recipes",
     "save_statistics",
+    "search",
     "sensitivity",
     "verify",
     "write",
@@ -91,6 +96,8 @@ ROOMS = {
     "analysis.compare_estimators": ("compare_estimators", "EstimatorComparison", "EstimatorSettings"),
     "analysis.evaluate": ("Evaluation",),
     "analysis.fixed_point": ("analyze_fixed_point", "compare_fraction_lengths", "FixedPointAnalysis"),
+    "analysis.search": ("search", "Goal"),
+    "analysis.search_points": ("Search",),
     "analysis.sensitivity": ("sensitivity", "SensitivitySettings"),
     "analysis.sensitivity_file": ("Sensitivity",),
     "analysis.verify": ("Verification",),

@@ -5,13 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bitsmith.cli_options import AsJson, Images, MaybeSamples, Network, RecipeName, Statistics, TargetName, Tested
+from bitsmith.cli_options import AsJson, Images, MaybePage, MaybeSamples, Network, RecipeName, Refine, Statistics, TargetName, Tested
 from bitsmith.cli_parts import name_list, open_samples, show
 from bitsmith.errors import DataError, RecipeError
 from bitsmith.files import check_output
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
     from rich.console import RenderableType
+
+    from bitsmith.analysis.search import Goal
+    from bitsmith.analysis.search_points import Search
+    from bitsmith.loading.data import Data
 
 searches = typer.Typer()
 
@@ -20,6 +25,14 @@ Roles = Annotated[str, typer.Option("--roles", metavar="NAMES", help="weights, a
 Kept = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", show_default=False, help=(
     "Keep results in this .json file, layer by layer; started again, only what is missing is measured."))]
 Most = Annotated[int, typer.Option("--samples", metavar="COUNT", min=1, help="At most so many samples, evenly from all.")]
+Confirmed = Annotated[Path | None, typer.Option(metavar="PATH", show_default=False, help=(
+    "Samples to confirm with; without them every other test sample is held out for that."))]
+Tolerated = Annotated[float, typer.Option("--tolerance", metavar="SHARE", help="Of accuracy that may be lost: 0.01 is one point.")]
+CostName = Annotated[str, typer.Option("--cost", metavar="NAME", help="What is to be small: bytes, bitops or energy.")]
+MaxBytes = Annotated[float | None, typer.Option(metavar="COUNT", show_default=False, help="Bytes of all constants that may not be passed.")]
+MaxBitops = Annotated[float | None, typer.Option(metavar="COUNT", show_default=False, help="Bit operations likewise.")]
+Budget = Annotated[str, typer.Option("--budget", metavar="TIME", help="For all of it: 10m, 90s, 1h30m.")]
+Quantized = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", show_default=False, help="The .onnx file to write.")]
 Fast = Annotated[bool, typer.Option("--fast", metavar="", help="Estimate the noise of all layers in one pass.")]
 
 
@@ -77,10 +90,80 @@ def sensitivity(
         path=output,
         progress=progress_bar,
     )
-    show([*display.show_sensitivity(found), *written(output)], found.to_dict(), as_json)
+    show([*display.show_sensitivity(found), *written_line(output)], found.to_dict(), as_json)
 
 
-def written(*paths: Path | None) -> "list[RenderableType]":
+@searches.command()
+def search(
+    network: Network,
+    data: Annotated[Path, typer.Option("--data", metavar="PATH", help="Samples to calibrate with: .npz, .npy, or a folder of images.")],
+    test: Annotated[Path, typer.Option(metavar="PATH", help="Samples to measure with: one half to search, the other to confirm.")],
+    confirm: Confirmed = None,
+    tolerance: Tolerated = 0.01,
+    cost: CostName = "bytes",
+    max_bytes: MaxBytes = None,
+    max_bitops: MaxBitops = None,
+    widths: Widths = "16,8,6,4,3,2",
+    budget: Budget = "10m",
+    output: Quantized = None,
+    refine: Refine = None,
+    fast: Fast = False,
+    samples: Most = 512,
+    recipe: RecipeName = "int8",
+    target: TargetName = "onnxruntime",
+    page: MaybePage = None,
+    image: Images = None,
+    as_json: AsJson = False,
+) -> None:
+    """The cheapest formats, layer by layer, that a tolerance allows; accuracy is measured on samples that calibration never saw.
+
+    \b
+    Example:
+      bitsmith search net.onnx --data calibration.npz --test test.npz
+                      --tolerance 0.01 --budget 10m -o net.q.onnx
+
+    Beside net.q.onnx it writes its plan, net.q.search.json (started again, the search goes on from there) and a recipe for every point
+    of the front into net.q.points.
+    """
+    from bitsmith import display_search as display
+    from bitsmith import workflow
+    from bitsmith.analysis.search import Goal, read_budget, search_with_progress
+    from bitsmith.planning.recipe import load_recipe
+    from bitsmith.terminal import progress_bar
+
+    for path, suffix in ((output, ".onnx"), (page, ".html")):
+        if path is not None:
+            check_output(path, suffix, network)
+    asked = load_recipe(recipe) if refine is None else load_recipe(recipe).with_refinements(*name_list(refine))
+    goal = Goal(tolerance, cost, max_bytes, max_bitops, read_widths(widths), asked, target, read_budget(budget), samples, fast)
+    loaded = workflow.load(network)
+    given = [None if path is None else open_samples(path, loaded, image if path.is_dir() else None) for path in (data, test, confirm)]
+    kept = None if output is None else output.with_suffix(".search.json")
+    found = search_with_progress(loaded, given[0], (given[1], given[2]), goal, kept, progress_bar)
+    written = keep(found, (loaded, given), goal, output, page)
+    show([*display.show_search(found), *written_line(*written)], {**found.to_dict(), "files": [str(path) for path in written]}, as_json)
+    if found.best is None:
+        raise typer.Exit(1)
+
+
+def keep(found: "Search", given: "tuple[ir.Model, list[Data | None]]", goal: "Goal", output: Path | None, page: Path | None) -> list[Path]:
+    """The network and the page of what was chosen, and the recipes of the front."""
+    from bitsmith import workflow
+    from bitsmith.analysis.search_samples import halves
+    from bitsmith.terminal import progress_bar
+
+    written = [] if output is None else [output.with_suffix(".search.json"), *found.write_recipes(output.with_suffix(".points"))]
+    network, (data, test, confirm) = given
+    if found.best is None or test is None or (output is None and page is None):
+        return written
+    held_out = halves(test)[1] if confirm is None else confirm
+    result = workflow.quantize(network, data, test=held_out, recipe=found.best.recipe, target=goal.target, progress=progress_bar)
+    if page is not None:
+        result.report(page, sensitivities=found.sensitivity.rows())
+    return [*([] if output is None else result.write(output)), *written, *([] if page is None else [page])]
+
+
+def written_line(*paths: Path | None) -> "list[RenderableType]":
     from bitsmith import display
 
     there = [path for path in paths if path is not None]

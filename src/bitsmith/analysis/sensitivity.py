@@ -5,7 +5,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import onnx_ir as ir
@@ -87,19 +89,25 @@ def sensitivity(
     kept = None if path is None else Path(path)
     found = resume(kept, fresh)
     with steps("layers") as advance:
-        return complete(found, network, choices, samples, Work(offered, settings, kept, advance))
+        return complete(found, network, choices, samples, Work(offered, settings, None if kept is None else saver(kept), advance))
+
+
+def saver(path: Path) -> Callable[[Sensitivity], None]:
+    return lambda found: found.save(path)
 
 
 @dataclass(frozen=True)
 class Work:
-    """offered   the encodings to try
-    path      where results are kept
+    """offered  the encodings to try
+    keep     what keeps results, layer by layer
+    until    a time of the monotonic clock; layers that were not begun by then are left
     """
 
     offered: Offered
     settings: SensitivitySettings
-    path: Path | None
+    keep: Callable[[Sensitivity], None] | None
     advance: Progress | None
+    until: float = inf
 
     def settings_of(self, layer: Adjustable) -> list[tuple[str, int, dict[str, Encoding]]]:
         """(role, bits, encodings) of one layer; 'both' only where there are both."""
@@ -131,15 +139,15 @@ def complete(found: Sensitivity, network: ir.Model, choices: Choices, samples: S
         total, done = sum(map(len, asked.values())), 0
         for layer in choices.layers:
             missing = [s for s in asked[layer.name] if (layer.name, s[0], s[1]) not in known]
-            if missing:
+            if missing and monotonic() < work.until:
                 found = found.with_effects(list(measure_layer(network, layer, samples, missing)))
-                if work.path is not None:
-                    found.save(work.path)
+                if work.keep is not None:
+                    work.keep(found)
             done += len(asked[layer.name])
             if work.advance is not None:
                 work.advance(done, total)
-    if work.path is not None:
-        found.save(work.path)
+    if work.keep is not None:
+        work.keep(found)
     return found
 
 

@@ -31,7 +31,8 @@ class Adjustable:
     values   names of the values that decide the range of its result, likewise with `value_rules`: several where values share codes
     size     how many weights
     macs     multiply-accumulates of one sample
-    reads    names of the values it multiplies its weights with
+    reads    name of the value it multiplies its weights with, where that has codes and so has its arithmetic; else ''
+    shared   names of all values that have its result's codes
     """
 
     name: str
@@ -42,7 +43,8 @@ class Adjustable:
     value_rules: list[str] = field(default_factory=list)
     size: int = 0
     macs: int = 0
-    reads: list[str] = field(default_factory=list)
+    reads: str = ""
+    shared: list[str] = field(default_factory=list)
 
     def names(self, role: str) -> list[str]:
         return self.weights if role == WEIGHTS else self.values
@@ -110,6 +112,7 @@ def add_results(placement: Placement, recipe: Recipe, matching: "Matching", foun
         if computed and not {FLOAT, DYNAMIC} & set(map(str, asked)):
             layer = entry(found, makers[0])
             layer.values += [value.name or "" for value in computed]
+            layer.shared += [value.name or "" for value in group]
             layer.value_rules += [match for maker in makers if (match := matching.of(maker)) not in layer.value_rules]
 
 
@@ -122,14 +125,16 @@ def add_weights(placement: Placement, matching: "Matching", found: dict[ir.Node 
                 owners[weight] = entry(found, node)
                 owners[weight].weights.append(weight.name or "")
                 owners[weight].size += numbers(weight).size
-            count_use(owners[weight], node, matching.of(node))
+            if (match := matching.of(node)) not in owners[weight].weight_rules:
+                owners[weight].weight_rules.append(match)
+                owners[weight].macs += multiply_accumulates(node) or 0
+                owners[weight].reads = operand_of(node) if node in placement.integer else ""
 
 
-def count_use(layer: Adjustable, node: ir.Node, match: str) -> None:
-    if match not in layer.weight_rules:
-        layer.weight_rules.append(match)
-        layer.macs += multiply_accumulates(node) or 0
-        layer.reads += [v.name or "" for v in node.inputs[:1] if v is not None and constant(v) is None]
+def operand_of(node: ir.Node) -> str:
+    """The computed value that a product reads; '' where there are none or several."""
+    names = [v.name or "" for v in node.inputs[:2] if v is not None and constant(v) is None]
+    return names[0] if len(names) == 1 else ""
 
 
 def entry(found: dict[ir.Node | ir.Value, Adjustable], part: ir.Node | ir.Value) -> Adjustable:
