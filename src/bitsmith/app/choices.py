@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 import onnx_ir as ir
 
-from bitsmith.errors import RecipeError
+from bitsmith.errors import RecipeError, TargetError
 from bitsmith.graph import is_float
 from bitsmith.improving import check_refinements
 from bitsmith.operators import Flow, operator_of
 from bitsmith.planning.accepts import Accepts
 from bitsmith.planning.placement import chain_behind, end_layers
 from bitsmith.planning.recipe import DYNAMIC, FLOAT, Recipe, Rule, check_choice, load_recipe
-from bitsmith.targets import target_named
+from bitsmith.targets.onnx import TARGETS
 
 Role = Literal["weights", "activations"]
 WIDTHS = (16, 8, 4)
@@ -94,7 +94,8 @@ class Choices:
 
     def __post_init__(self) -> None:
         load_recipe(self.recipe)
-        target_named(self.target)
+        if self.target not in TARGETS:
+            raise TargetError(f"The app makes ONNX files for {', '.join(TARGETS)}, not for {self.target!r}.")
         check_refinements(self.refine)
         for format in (self.ends, *self.weights.values(), *self.activations.values()):
             check_choice(as_choice(format), "formats")

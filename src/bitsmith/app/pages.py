@@ -18,7 +18,7 @@ from bitsmith.report import confusion, pictures
 from bitsmith.report.page import make_environment
 from bitsmith.report.page import read as read_of_report
 from bitsmith.report.rows import Figure, Report
-from bitsmith.targets import TARGETS
+from bitsmith.targets.onnx import TARGETS
 
 NEVER = -1
 

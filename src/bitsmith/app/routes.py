@@ -89,17 +89,15 @@ class Desk:
         """Another recipe for the whole network; formats of single layers stay."""
 
         def choose(form: Form) -> None:
-            now: Choices = self.studio.choices
-            self.studio.choose(replace(
-                now, recipe=field(form, "recipe"), target=field(form, "target"), ends=field(form, "ends"),
-                everything="everything" in form, refine=tuple(form.get("refine", ())),
-            ))
+            recipe, target, ends = (field(form, name) for name in ("recipe", "target", "ends"))
+            everything, refine = "everything" in form, tuple(form.get("refine", ()))
+            self.studio.change(lambda now: Choices(recipe, target, ends, everything, refine, now.weights, now.activations))
 
         return await self.do(request, choose)
 
     async def forget(self, request: Request) -> Response:
         """All layers as the recipe says."""
-        return await self.do(request, lambda form: self.studio.choose(replace(self.studio.choices, weights={}, activations={})))
+        return await self.do(request, lambda form: self.studio.change(lambda now: replace(now, weights={}, activations={})))
 
     async def again(self, request: Request) -> Response:
         return await self.do(request, lambda form: self.studio.choose_again(number_in(request)))
@@ -185,4 +183,6 @@ def make_app(studio: Studio, closing: Callable[[], bool] = lambda: False) -> Sta
     }
     routes = [*(Route(path, answer, methods=["GET"]) for path, answer in shown.items()),
               *(Route(path, answer, methods=["POST"]) for path, answer in done.items())]
-    return Starlette(routes=routes, exception_handlers={HTTPException: tell, BitsmithError: tell})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: tell, BitsmithError: tell})
+    app.router.redirect_slashes = False
+    return app

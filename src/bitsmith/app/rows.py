@@ -39,6 +39,7 @@ class Group:
     place: Place
     layer: Layer | None
     why: str
+    macs: int
     rows: tuple[Row, ...]
 
 
@@ -74,7 +75,8 @@ def groups_of(studio: Studio, preview: Preview) -> Iterator[Group]:
     for place in studio.places.values():
         rows = tuple(Row(t, control_of(t, place, owners, choices, accepts)) for t in tensors.get(place.key, ()))
         first, last = layers.get(place.key), layers.get(place.chosen)
-        yield Group(place, last, first.reason if first is not None and last is not None and last.state == "float" else "", rows)
+        why = first.reason if first is not None and last is not None and last.state == "float" else ""
+        yield Group(place, last, why, (first.macs or 0) if first is not None else 0, rows)
 
 
 def control_of(tensor: Tensor, place: Place, owners: Owners, choices: Choices, accepts: Accepts) -> Control | None:

@@ -1,6 +1,7 @@
 """Opens the page to the user's browser: a socket on this machine alone, a token, and an orderly end."""
 
 import errno
+import os
 import secrets
 import socket
 import webbrowser
@@ -31,39 +32,44 @@ class PageServer(uvicorn.Server):
         self.listening()
 
 
+def make_server(studio: Studio, port: int, ready: Callable[[str], None]) -> PageServer:
+    """The pages behind their guard; `ready` is told the address, token and all."""
+    token = secrets.token_urlsafe(24)
+    server: PageServer | None = None
+    app = Guard(make_app(studio, lambda: server is not None and server.should_exit), token, port)
+    config = uvicorn.Config(
+        app, log_config=None, log_level="error", access_log=False, lifespan="off", ws="none", limit_concurrency=MOST_AT_ONCE,
+        timeout_graceful_shutdown=1, server_header=False, h11_max_incomplete_event_size=LONGEST_HEADERS, http="h11", loop="asyncio",
+    )
+    server = PageServer(config, lambda: ready(f"http://{ADDRESS}:{port}/?token={token}"))
+    return server
+
+
 def serve(studio: Studio, listening: socket.socket, *, browser: bool, say: Callable[[str], None]) -> None:
     """Until Ctrl-C."""
+
+    def ready(address: str) -> None:
+        say(address)
+        if browser:
+            webbrowser.open(address)
+
     with listening:
-        port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
-        address = f"http://{ADDRESS}:{port}/?token={token}"
-        server: PageServer | None = None
-
-        def ready() -> None:
-            say(address)
-            if browser:
-                webbrowser.open(address)
-
-        app = Guard(make_app(studio, lambda: server is not None and server.should_exit), token, port)
-        config = uvicorn.Config(app, log_config=None, log_level="error", access_log=False, lifespan="off", ws="none",
-                                limit_concurrency=MOST_AT_ONCE, timeout_graceful_shutdown=1, server_header=False,
-                                h11_max_incomplete_event_size=LONGEST_HEADERS, http="h11", loop="asyncio")
-        server = PageServer(config, ready)
         try:
-            server.run([listening])
+            make_server(studio, listening.getsockname()[1], ready).run([listening])
         except KeyboardInterrupt:       # the way to end it
             pass
         finally:
-            studio.work.cancel()
-            studio.work.wait(LAST_SECONDS)
-            studio.folder.close()
+            studio.close(LAST_SECONDS)
 
 
 def open_socket(port: int) -> socket.socket:
     """On this machine alone; port 0 for any that is free. Raises BitsmithError where it is taken or not allowed."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name == "posix":      # elsewhere it would let two programs share a port
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((ADDRESS, port))
+        listening.listen()
     except OSError as problem:
         listening.close()
         why = "another program uses it" if problem.errno == errno.EADDRINUSE else problem.strerror

@@ -136,12 +136,16 @@ class Studio:
             self.preview = preview
             self.touch()
 
+    def change(self, how: Callable[[Choices], Choices]) -> None:
+        """Make something else of the present choices, whatever they are by then. Raises BitsmithError as `choose` does."""
+        with self._lock:
+            self.choose(how(self.choices))
+
     def choose_format(self, key: str, role: Role, format: str) -> None:
         """Another format for the weights or the results of one place. Raises BitsmithError where there is no such place."""
-        with self._lock:
-            if key not in self.places:
-                raise RecipeError(f"The network has no layer {key!r}.")
-            self.choose(self.choices.with_format(self.places[key], role, format))
+        if key not in self.places:
+            raise RecipeError(f"The network has no layer {key[:200]!r}.")
+        self.change(lambda now: now.with_format(self.places[key], role, format))
 
     def choose_again(self, number: int) -> None:
         """The choices of an attempt. Raises BitsmithError for one that is not there."""
@@ -235,6 +239,12 @@ class Studio:
             raise BitsmithError(f"Attempt {number} cannot be copied into '{target}': {problem.strerror or problem}.") from problem
         self.say(Notice("good", f"Attempt {number} was copied into '{target}': {', '.join(copy.name for copy in copies)}."))
         return copies
+
+    def close(self, seconds: float) -> None:
+        """Cancel what runs, give it so long to end, and leave the folder to others."""
+        self.work.cancel()
+        self.work.wait(seconds)
+        self.folder.close()
 
     def say(self, notice: Notice) -> None:
         self.work.notice = notice
