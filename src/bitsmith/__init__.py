@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bitsmith.analysis.evaluate import Evaluation
     from bitsmith.analysis.fixed_point import FixedPointAnalysis, analyze_fixed_point, compare_fraction_lengths
     from bitsmith.analysis.inspect import Inspection, inspect
+    from bitsmith.analysis.report_rows import ReportExtras
     from bitsmith.analysis.search import Goal, search
     from bitsmith.analysis.search_points import Search
     from bitsmith.analysis.sensitivity import SensitivitySettings, sensitivity
@@ -59,6 +60,7 @@ __all__ = [
     "Preprocessing",
     "Quantized",
     "Recipe",
+    "ReportExtras",
     "Rule",
     "Search",
     "Sensitivity",
@@ -101,6 +103,7 @@ ROOMS = {
     "analysis.sensitivity": ("sensitivity", "SensitivitySettings"),
     "analysis.sensitivity_file": ("Sensitivity",),
     "analysis.verify": ("Verification",),
+    "analysis.report_rows": ("ReportExtras",),
     "loading.data": ("open_data", "Data", "Preprocessing"),
     "calibration.collection": ("Collection",),
     "calibration.statistics_file": ("save_statistics", "load_statistics"),

@@ -30,7 +30,7 @@ def report(
       bitsmith report net.onnx net.int8.onnx --data test.npz -o net.html
     """
     from bitsmith import display, workflow
-    from bitsmith.analysis.report_rows import Extras
+    from bitsmith.analysis.report_rows import ReportExtras
     from bitsmith.calibration.collection import Collection
     from bitsmith.calibration.statistics_file import load_statistics
     from bitsmith.terminal import progress_bar
@@ -41,7 +41,7 @@ def report(
         quantized,
         output,
         data=None if data is None else open_samples(data, workflow.load(network), image, limit),
-        extras=Extras(Collection({}) if stats is None else load_statistics(stats), latency),
+        extras=ReportExtras(Collection({}) if stats is None else load_statistics(stats), latency),
         progress=progress_bar,
     )
     show([display.wrote([output])], {"files": [str(output)]}, as_json)

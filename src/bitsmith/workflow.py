@@ -14,7 +14,7 @@ from bitsmith.analysis.carried_plan import carried_plan
 from bitsmith.analysis.engines import Subject
 from bitsmith.analysis.evaluate import Evaluation, Metric, Outputs, score
 from bitsmith.analysis.fingerprint import fingerprint
-from bitsmith.analysis.report_rows import Extras, Material, gather_rows
+from bitsmith.analysis.report_rows import Material, ReportExtras, gather_rows
 from bitsmith.analysis.verify import Verification, compare_engines
 from bitsmith.calibration import collect
 from bitsmith.calibration.channels import MOST_CHANNELS
@@ -185,7 +185,7 @@ class Quantized:
         again = None if self.tested is None or self.tested.once else self.tested
         write_page(gather_rows(Material(
             self.original, Subject(self.network), self.plan, self.statistics, self.float_evaluation, self.evaluation, again,
-            title or self.original.graph.name or "network", extras=Extras(self.statistics, latency, sensitivities),
+            title or self.original.graph.name or "network", extras=ReportExtras(self.statistics, latency, sensitivities),
         )), path)
 
     def verify(self, data: Any, *, progress: Progress | None = None) -> Verification:
@@ -306,14 +306,14 @@ def verify(network: Any, data: Any, *, progress: Progress | None = None) -> Veri
 
 
 def write_report(
-    source: str | Path, quantized: str | Path, path: str | Path, *, data: Any = None, extras: Extras | None = None,
+    source: str | Path, quantized: str | Path, path: str | Path, *, data: Any = None, extras: ReportExtras | None = None,
     progress: Steps | None = None,
 ) -> None:
     """Write one self-contained HTML page about a quantized file beside the float network that it was made from.
 
     source, quantized   .onnx files; the quantized one's plan is read where it lies beside it and fits, else what the file itself says
     data                to measure with, read several times, best with labels; None: nothing is measured
-    extras              statistics of the calibration, latency, sensitivities: see Extras. Without statistics ranges are those of the data
+    extras              statistics of the calibration, latency, sensitivities: see ReportExtras. Without statistics ranges are the data's
 
     Raises LoadError, DataError and PlanError as the steps do, BitsmithError where the page cannot be written.
     """
@@ -327,7 +327,7 @@ def write_report(
             before = evaluate(network, tested, progress=advance)
         with steps("quantized") as advance:
             after = evaluate(Path(quantized), tested, against=network, progress=advance)
-    extras = extras or Extras()
+    extras = extras or ReportExtras()
     sizes = {Path(file).name: sum(part.stat().st_size for part in files_of(Path(file))) for file in (source, quantized)}
     plan, plan_from = plan_beside(Path(quantized), network, subject)
     material = Material(network, subject, plan, extras.statistics, before, after, tested, Path(quantized).name, sizes, plan_from, extras,

@@ -12,7 +12,7 @@ import bitsmith as bs
 from bitsmith.analysis import latency
 from bitsmith.analysis.engines import Subject
 from bitsmith.analysis.latency import blank_sample, measure_latency
-from bitsmith.analysis.report_rows import Extras, by_loss
+from bitsmith.analysis.report_rows import ReportExtras, by_loss
 from bitsmith.cli import app
 from bitsmith.report.rows import Sensitive
 
@@ -56,7 +56,7 @@ def test_a_sample_of_unknown_size_needs_data() -> None:
 
 def test_the_page_shows_latency_only_where_asked(files: Path) -> None:
     for data in (None, DATA):
-        bs.write_report(files / "net.onnx", files / "q.onnx", files / "a.html", data=data, extras=Extras(latency=True))
+        bs.write_report(files / "net.onnx", files / "q.onnx", files / "a.html", data=data, extras=ReportExtras(latency=True))
         assert "batch 1, median of 3 runs each" in (files / "a.html").read_text()
     bs.write_report(files / "net.onnx", files / "q.onnx", files / "b.html")
     assert "median of" not in (files / "b.html").read_text()

@@ -25,7 +25,7 @@ from bitsmith.calibration.collection import Collection
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.loading.data import Data
 from bitsmith.planning.plan import Plan
-from bitsmith.report.rows import Answers, Confusion, Figure, Layer, Report, Sensitive
+from bitsmith.report.rows import Answers, Confusion, Figure, Layer, Report, Sensitive, Tried
 from bitsmith.version import VERSION
 
 LONGEST_TEXT = 400_000      # characters of a plan that the page takes in
@@ -33,17 +33,21 @@ PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime")
 
 
 @dataclass(frozen=True)
-class Extras:
+class ReportExtras:
     """What a report can show beyond what it finds itself.
 
     statistics     of the calibration, with channels where these were counted: ranges are theirs, not those of the test data
     latency        measure how long one sample takes in both networks: some seconds
     sensitivities  of layers, measured before
+    tried          what a search measured, with what it made small and its tolerance
     """
 
     statistics: Collection = field(default_factory=lambda: Collection({}))
     latency: bool = False
     sensitivities: Sequence[Sensitive] = ()
+    tried: Sequence[Tried] = ()
+    cost: str = "bytes"
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Material:
     title: str = "network"
     files: Mapping[str, int] = field(default_factory=dict)
     plan_from: str = ""
-    extras: Extras = field(default_factory=Extras)
+    extras: ReportExtras = field(default_factory=ReportExtras)
     original: Path | None = None
 
 
@@ -81,7 +85,7 @@ def gather_rows(given: Material) -> Report:
     found = Report(
         given.title, tuple(figures(given, layers)), layers=layers, tensors=tensors, answers=answers(given),
         samples=0 if given.after is None else given.after.samples, engine="" if given.after is None else given.after.engine,
-        measured=samples, sensitive=sensitive, made=dict(origins(given, samples)), texts=texts(given.plan),
+        tried=tuple(given.extras.tried), cost=given.extras.cost, tolerance=given.extras.tolerance, measured=samples, sensitive=sensitive, made=dict(origins(given, samples)), texts=texts(given.plan),
     )
     return replace(found, advice=advise(found))
 
