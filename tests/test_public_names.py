@@ -13,8 +13,8 @@ PUBLIC = {
     "ReportExtras",
     "Rule", "Search", "Sensitivity", "SensitivitySettings", "Verification", "analyze_fixed_point", "calibrate", "compare_estimators",
     "compare_fraction_lengths", "compare_plans", "evaluate", "fixed_point", "inspect", "load", "load_plan", "load_recipe",
-    "load_statistics", "make_plan", "open_data", "parse_format", "quantize", "recipes", "save_statistics", "search", "sensitivity", "verify",
-    "write", "write_report",
+    "load_statistics", "make_plan", "open_data", "parse_format", "quantize", "recipes", "save_statistics", "search", "sensitivity",
+    "verify", "write", "write_report",
 }  # fmt: skip
 
 
