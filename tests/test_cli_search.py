@@ -65,7 +65,9 @@ def test_search_writes_what_it_chose_and_every_point(here: Path) -> None:
     recipes = sorted((here / "d.q.points").iterdir())
     assert [path.name for path in recipes] == [f"{i + 1:02d}.toml" for i in range(len(recipes))]
     run("quantize", "digits.onnx", "--data", "digits-calibration.npz", "--recipe", str(recipes[0]), "-o", "again.onnx")
-    assert "Sensitivity</h2>" in (here / "d.html").read_text()
+    page = (here / "d.html").read_text()
+    assert "Sensitivity</h2>" in page
+    assert "Search</h2>" in page
 
 
 def test_a_search_in_vain_says_so(here: Path) -> None:

@@ -159,7 +159,7 @@ def keep(found: "Search", given: "tuple[ir.Model, list[Data | None]]", goal: "Go
     held_out = halves(test)[1] if confirm is None else confirm
     result = workflow.quantize(network, data, test=held_out, recipe=found.best.recipe, target=goal.target, progress=progress_bar)
     if page is not None:
-        result.report(page, sensitivities=found.sensitivity.rows())
+        result.report(page, title=network.graph.name or page.stem, search=found)
     return [*([] if output is None else result.write(output)), *written, *([] if page is None else [page])]
 
 

@@ -15,6 +15,7 @@ from bitsmith.analysis.engines import Subject
 from bitsmith.analysis.evaluate import Evaluation, Metric, Outputs, score
 from bitsmith.analysis.fingerprint import fingerprint
 from bitsmith.analysis.report_rows import Material, ReportExtras, gather_rows
+from bitsmith.analysis.search_points import Search
 from bitsmith.analysis.verify import Verification, compare_engines
 from bitsmith.calibration import collect
 from bitsmith.calibration.channels import MOST_CHANNELS
@@ -173,19 +174,22 @@ class Quantized:
         return evaluate(self.network, data, against=self.original, engine=engine)
 
     def report(
-        self, path: str | Path, *, title: str | None = None, latency: bool = False, sensitivities: Sequence[Sensitive] = ()
+        self, path: str | Path, *, title: str | None = None, latency: bool = False, sensitivities: Sequence[Sensitive] = (),
+        search: Search | None = None,
     ) -> None:
         """Write one self-contained HTML page that shows everything; layers are compared on the test data, where they can be read again.
 
         latency        measure how long one sample takes in both networks: some seconds
         sensitivities  of layers, measured before
+        search         that this came out of: its sensitivities and all that it tried
         """
         from bitsmith.report.page import write_page
 
         again = None if self.tested is None or self.tested.once else self.tested
         write_page(gather_rows(Material(
             self.original, Subject(self.network), self.plan, self.statistics, self.float_evaluation, self.evaluation, again,
-            title or self.original.graph.name or "network", extras=ReportExtras(self.statistics, latency, sensitivities),
+            title or self.original.graph.name or "network", extras=ReportExtras(self.statistics, latency, sensitivities)
+            if search is None else search.extras(self.statistics, latency),
         )), path)
 
     def verify(self, data: Any, *, progress: Progress | None = None) -> Verification:

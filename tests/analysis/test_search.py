@@ -21,6 +21,7 @@ from bitsmith.analysis.search_points import load_search
 from bitsmith.analysis.search_problem import problem_for
 from bitsmith.analysis.search_samples import check_apart, halves
 from bitsmith.analysis.sensitivity import choices_for
+from bitsmith.analysis.sensitivity_samples import spread
 from bitsmith.errors import BitsmithError, DataError, RecipeError
 from bitsmith.planning.recipe import Rule, load_recipe
 from bitsmith.planning.recipe_text import to_toml
@@ -76,7 +77,7 @@ def test_what_is_reported_was_measured_on_the_samples_held_out() -> None:
     assert best.confirmed is not None
     assert best.confirmed.drop <= GOAL.tolerance
     assert best.confirmed.samples == best.searched.samples == 200
-    result = bs.quantize(network, x, test=(test[1::2], labels[1::2]), recipe=best.recipe)
+    result = bs.quantize(network, x, test=halves(bs.open_data((test, labels), network))[1], recipe=best.recipe)
     assert result.evaluation is not None
     assert result.float_evaluation is not None
     assert result.evaluation.top1 == best.confirmed.top1
@@ -91,7 +92,7 @@ def test_every_point_can_be_made_again_from_its_recipe(tmp_path: Path) -> None:
     for path, point in zip(paths, found().shown(), strict=True):
         recipe = load_recipe(path)
         assert recipe == point.recipe
-        result = bs.quantize(network, x, test=(test[::2], labels[::2]), recipe=recipe)
+        result = bs.quantize(network, x, test=halves(bs.open_data((test, labels), network))[0], recipe=recipe)
         assert result.evaluation is not None
         assert result.evaluation.top1 == point.searched.top1
         assert costs_of(network.graph, result.plan) == point.costs
@@ -183,16 +184,34 @@ def test_calibration_samples_are_no_test_samples() -> None:
 
 @pytest.mark.parametrize("step", [1, 3])
 @pytest.mark.parametrize("count", [40, 83])
-def test_halves_are_every_other_sample(count: int, step: int) -> None:
+def test_halves_are_apart_and_together_everything(count: int, step: int) -> None:
     network = material()[0]
     x = np.arange(count * 108, dtype=np.float32).reshape(count, 3, 6, 6)
     whole = bs.open_data((x, np.arange(count)), network)
-    for data, expected in ((whole, np.arange(count)), (whole.limit(41), np.arange(min(41, count)))):
-        for odd, half in enumerate(halves(data)):
-            parts = list(half.every(step).labelled(7))
-            np.testing.assert_array_equal(np.concatenate([labels for _, labels in parts]), expected[odd::2][::step])
-            np.testing.assert_array_equal(np.concatenate([b["input"] for b, _ in parts]), x[expected[odd::2][::step]])
-            assert half.every(step).samples == len(expected[odd::2][::step])
+    for data, expected in ((whole, count), (whole.limit(41), min(41, count)), (whole.every(2).limit(40), min(40, -(-count // 2)))):
+        picked = [read(half) for half in halves(data)] if expected >= 40 else []
+        assert not picked or sorted([*picked[0], *picked[1]]) == read(data)
+        for half, all_of_it in zip(halves(data) if picked else (), picked, strict=True):
+            assert read(half.every(step)) == all_of_it[::step]
+            assert half.samples == len(all_of_it)
+            assert half.every(step).samples == len(all_of_it[::step])
+
+
+def read(data: bs.Data) -> list[int]:
+    """The numbers of the samples, which are their labels, by odd batches; the inputs must be those of the labels."""
+    parts = list(data.labelled(7))
+    assert all((batch["input"][:, 0, 0, 0] == 108 * labels).all() for batch, labels in parts)
+    return [int(label) for _, labels in parts for label in labels]
+
+
+@pytest.mark.parametrize("period", [2, 10])
+def test_sets_that_go_round_the_classes_stay_balanced(period: int) -> None:
+    network = material()[0]
+    data = bs.open_data((np.zeros((1000, 3, 6, 6), np.float32), np.arange(1000) % period), network)
+    for drawn in (*halves(data), spread(data, 100), spread(halves(data)[0], 100)):
+        counts = np.bincount(drawn.labels, minlength=period)
+        assert counts.sum() == drawn.samples
+        assert counts.min() > 0.3 * counts.mean()
 
 
 def test_predicted_costs_are_those_of_the_plan() -> None:

@@ -25,7 +25,7 @@ from bitsmith.calibration.collection import Collection
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.loading.data import Data
 from bitsmith.planning.plan import Plan
-from bitsmith.report.rows import Answers, Confusion, Figure, Layer, Report, Sensitive
+from bitsmith.report.rows import Answers, Confusion, Figure, Layer, Report, Sensitive, Tried
 from bitsmith.version import VERSION
 
 LONGEST_TEXT = 400_000      # characters of a plan that the page takes in
@@ -39,11 +39,15 @@ class ReportExtras:
     statistics     of the calibration, with channels where these were counted: ranges are theirs, not those of the test data
     latency        measure how long one sample takes in both networks: some seconds
     sensitivities  of layers, measured before
+    tried          what a search measured, with what it made small and its tolerance
     """
 
     statistics: Collection = field(default_factory=lambda: Collection({}))
     latency: bool = False
     sensitivities: Sequence[Sensitive] = ()
+    tried: Sequence[Tried] = ()
+    cost: str = "bytes"
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ def gather_rows(given: Material) -> Report:
         given.title, tuple(figures(given, layers)), layers=layers, tensors=tensors, answers=answers(given),
         samples=0 if given.after is None else given.after.samples, engine="" if given.after is None else given.after.engine,
         measured=samples, sensitive=sensitive, made=dict(origins(given, samples)), texts=texts(given.plan),
+        tried=tuple(given.extras.tried), cost=given.extras.cost, tolerance=given.extras.tolerance,
     )
     return replace(found, advice=advise(found))
 

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from bitsmith.analysis.pareto import Assignment, front
+from bitsmith.analysis.report_rows import ReportExtras
 from bitsmith.analysis.search_costs import Costs
 from bitsmith.analysis.sensitivity_file import Effect, LayerSize, Sensitivity
+from bitsmith.calibration.collection import Collection
 from bitsmith.errors import BitsmithError
 from bitsmith.files import write_atomically
 from bitsmith.planning.recipe import Recipe, from_mapping, to_mapping
 from bitsmith.planning.recipe_text import to_toml
+from bitsmith.report.rows import Tried
 
 VERSION = 1
 KEY = "bitsmith_search"
@@ -105,6 +108,16 @@ class Search:
         """The front, and the choice where that is not on it; these have numbers, from 1."""
         points, best = self.front(), self.best
         return sorted(points if best is None or best in points else [*points, best], key=lambda p: p.costs.of(self.cost))
+
+    def rows(self) -> list[Tried]:
+        """Everything that was measured, as a report shows it."""
+        edge, numbers = self.front(), {id(point): f"{number:02d}" for number, point in enumerate(self.shown(), 1)}
+        return [Tried(numbers.get(id(p), ""), p.costs.weight_bits, p.costs.of(self.cost), p.searched.drop, p.searched.error,
+                      None if p.confirmed is None else p.confirmed.drop, p in edge, p is self.best) for p in self.points]
+
+    def extras(self, statistics: Collection, latency: bool = False) -> ReportExtras:
+        """What a report shows of it."""
+        return ReportExtras(statistics, latency, self.sensitivity.rows(), self.rows(), self.cost, self.tolerance)
 
     def write_recipes(self, folder: Path) -> list[Path]:
         """Every point that is shown as a recipe, 01.toml and on, for people to read and change."""

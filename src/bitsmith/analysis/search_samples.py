@@ -2,39 +2,19 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bitsmith.analysis.sensitivity_samples import draw
 from bitsmith.errors import DataError
-from bitsmith.loading.data import Data, Source
-from bitsmith.loading.items import Chunk
+from bitsmith.loading.data import Data
 from bitsmith.numerics.formats import Array
 
 FEWEST = 20         # samples in each half; fewer say nothing
 
 
-@dataclass(frozen=True)
-class Half:
-    """Every other sample of a source of which every step-th is meant: those on even places, or on odd ones."""
-
-    source: Source
-    every: int
-    odd: int
-
-    def chunks(self, size: int, step: int) -> Iterator[Chunk]:
-        """Every step-th sample of this half."""
-        done, stride = 0, 2 * step
-        for arrays, labels in self.source.chunks(2 * size * step, self.every):
-            length = len(next(iter(arrays.values())))
-            picked = slice((self.odd - done) % stride, None, stride)
-            done += length
-            if picked.start < length:
-                yield {name: array[picked] for name, array in arrays.items()}, None if labels is None else labels[picked]
-
-
 def halves(data: Data) -> tuple[Data, Data]:
-    """Samples 0, 2, 4 ... and samples 1, 3, 5 ...: sets that are sorted by class stay balanced.
+    """Of each two neighbouring samples one, drawn by chance that is the same every time, and the other.
 
     Raises DataError where there are too few, or where they can be read only once.
     """
@@ -42,16 +22,7 @@ def halves(data: Data) -> tuple[Data, Data]:
         raise DataError("A search reads its test samples many times; give data that can be read again.")
     if data.samples is not None and data.samples < 2 * FEWEST:
         raise DataError(f"A search needs at least {2 * FEWEST} test samples, half to search and half to confirm, and got {data.samples}.")
-    first, second = (
-        replace(data, source=Half(data.source, data.step, odd), step=1, samples=part(data.samples, odd), most=part(data.most, odd))
-        for odd in (0, 1)
-    )
-    return first, second
-
-
-def part(count: int | None, odd: int) -> int | None:
-    """How many of so many samples are on even places, or on odd ones."""
-    return None if count is None else (count + 1 - odd) // 2
+    return draw(data, 2, 0), draw(data, 2, 1)
 
 
 def count_known(known: Data, tested: Data) -> int:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from bitsmith.files import write_atomically
-from bitsmith.report import channel_map, confusion, losses, pictures, words
+from bitsmith.report import channel_map, confusion, fronts, losses, pictures, words
 from bitsmith.report.rows import Layer, Report, Tensor
 
 PIECES = re.compile(r"[^._/:]*[._/:]|[^._/:]+$")
@@ -52,6 +52,7 @@ def make_environment(load: Callable[[str], str | None]) -> Environment:
         "points": words.points, "loss_key": losses.loss_key, "loss_text": losses.loss_text,
     }
     names.globals |= {
+        "draw_front": fronts.draw_front, "cost_text": fronts.cost_text,
         "heat_strip": pictures.heat_strip, "heat_axis": pictures.heat_axis, "draw_bits": pictures.draw_bits,
         "draw_distribution": pictures.draw_distribution, "draw_channels": pictures.draw_channels,
         "draw_channel_bits": channel_map.draw_channel_bits, "rows_together": channel_map.rows_together,

@@ -48,6 +48,27 @@ class Sensitive:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """One assignment of formats that a search measured.
+
+    name       of its recipe's file; '' where it has none
+    bits       mean over all weights
+    drop, error  of accuracy on the samples for searching, and its standard error
+    confirmed  the drop on samples held out, where anybody looked
+    unbeaten   no other one is cheaper and loses less
+    """
+
+    name: str
+    bits: float
+    cost: float
+    drop: float
+    error: float
+    confirmed: float | None = None
+    unbeaten: bool = False
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
 class Layer:
     """One node.
 
@@ -231,6 +252,7 @@ class Report:
     sensitive  how sensitive layers are, the most sensitive first; empty where nobody measured it
     made       how it was made, in words
     texts      title -> text too long for a table: the recipe, the plan
+    tried      what a search measured, with the cost that was to be small ('bytes', 'bitops' or 'energy') and the tolerance
     """
 
     title: str
@@ -245,3 +267,6 @@ class Report:
     made: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     sensitive: tuple[Sensitive, ...] = ()
+    tried: tuple[Tried, ...] = ()
+    cost: str = "bytes"
+    tolerance: float = 0.0
