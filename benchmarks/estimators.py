@@ -54,7 +54,8 @@ def study(name: str, widths: list[int], test: int, folder: Path) -> str:
         cells = [f"{100 * (row.top1 or 0):.2f} / {row.snr_db:.1f}" for row in rows]
         lines.append(f"| {rows[0].estimator} | {' | '.join(cells)} | {100 * rows[-1].clipped:.3f} % | {rows[0].seconds:.3f} |")
     plans = f"all {len(seconds)} plans {sum(seconds.values()):.2f} s"
-    lines += ["", f"Calibration {calibration:.2f} s for {len(given.calibration)} samples, {plans}: {ratio:.2f} times calibration with min_max alone.", ""]
+    counted = f"Calibration {calibration:.2f} s for {len(given.calibration)} samples"
+    lines += ["", f"{counted}, {plans}: {ratio:.2f} times calibration with min_max alone.", ""]
     return "\n".join(lines)
 
 

@@ -1,0 +1,89 @@
+"""All scales searched together: never worse where it says so, biases in step with the scales, the method on plain functions."""
+
+import networks
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+import bitsmith as bs
+from bitsmith.improving.draft import Draft
+from bitsmith.improving.loss import OutputLoss, Run, cross_entropies, read_samples
+from bitsmith.improving.search_ranges import Trial, find_groups, powell, scale_by, scale_plan, search_ranges
+from bitsmith.numerics.formats import Array
+from bitsmith.running.session import Session
+from bitsmith.targets import target_named
+
+SAMPLES = np.random.default_rng(3).standard_normal((128, 3, 8, 8)).astype(np.float32)
+SAMPLES[5] *= 6         # an outlier, so that there is something to find
+
+
+@pytest.fixture(scope="module")
+def network() -> ir.Model:
+    return bs.load(networks.conv_bn_relu())
+
+
+def draft_of(network: ir.Model, labels: Array | None, estimator: str = "min_max") -> Draft:
+    recipe = bs.Recipe("narrow", (bs.Rule(activations=4, estimator=estimator),))
+    data = bs.open_data({"x": SAMPLES} if labels is None else {"x": SAMPLES, "y": labels}, network)
+    statistics = bs.calibrate(network, data)
+    plan = bs.make_plan(network, statistics, recipe=recipe, target="onnx")
+    return Draft(network, network, statistics, plan, data, recipe, target_named("onnx"))
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_other_samples_confirm_that_the_loss_is_lower(network: ir.Model, labelled: bool) -> None:
+    draft = draft_of(network, np.arange(128) % 5 if labelled else None)
+    found = search_ranges(draft)
+    measured = OutputLoss(network, *read_samples(draft.samples("test")))
+    before, after = (measured.confirm(runner(d)) for d in (draft, found))
+    changed = found.plan.encodings != draft.plan.encodings
+    assert after < before if changed else "in vain" in str(found.plan.reasons)
+    if not labelled:
+        assert changed
+        assert measured.measure in found.plan.reasons["input"]
+
+
+def runner(draft: Draft) -> Run:
+    session = Session(draft.simulated(), optimise=False)
+    return lambda batch: list(session.run(batch).values())
+
+
+def test_what_was_tried_is_what_is_planned(network: ir.Model) -> None:
+    """The loss with scales as inputs and old bias codes is that of the finished plan, but for the rounding of biases."""
+    draft = draft_of(network, None)
+    simulated = draft.simulated()
+    groups = find_groups(draft.plan, simulated)
+    loss = OutputLoss(network, *read_samples(draft.samples("test")))
+    trial = Trial(simulated, groups, loss, None)
+    factors = np.linspace(-0.3, 0.1, len(groups))
+    planned = Draft(network, network, draft.statistics, scale_plan(draft, groups, factors), draft.data, draft.recipe, draft.target)
+    assert trial.decide(factors) == pytest.approx(loss.decide(runner(planned)), rel=0.05)
+    assert trial.decide(np.zeros(len(groups))) == pytest.approx(loss.decide(runner(draft)), rel=1e-3)
+
+
+def test_values_that_share_an_encoding_still_do_and_biases_follow(network: ir.Model) -> None:
+    draft = draft_of(network, None)
+    found = search_ranges(draft)
+    for group in find_groups(draft.plan, draft.simulated()):
+        assert len({float(found.plan.encodings[name].scale) for name in group.values}) == 1
+    assert set(found.plan.encodings) == set(draft.plan.encodings)
+    bs.verify(found.simulated(), {"x": SAMPLES[:8]})
+
+
+def test_powell_finds_the_bottom_of_a_bowl() -> None:
+    turn = np.array([[2.0, 0.8], [0.8, 1.0]])
+    bottom = np.array([0.15, -0.1])
+    found = powell(lambda x: float((x - bottom) @ turn @ (x - bottom)), np.zeros(2))
+    assert found == pytest.approx(bottom, abs=0.03)
+
+
+def test_cross_entropy_is_minus_the_logarithm_of_the_probability() -> None:
+    logits, labels = np.array([[2.0, 0.0, -1.0], [0.0, 500.0, 0.0]], np.float32), np.array([0, 2])
+    probabilities = np.exp(logits[0]) / np.exp(logits[0]).sum()
+    assert cross_entropies(logits, labels) == pytest.approx([-np.log(probabilities[0]), 500.0])
+
+
+def test_a_scale_grows_by_its_factor(network: ir.Model) -> None:
+    encoding = draft_of(network, None).plan.encodings["input"]
+    assert float(scale_by(encoding, np.log(2)).scale) == pytest.approx(2 * float(encoding.scale))
+    assert scale_by(encoding, 0.0) == encoding
