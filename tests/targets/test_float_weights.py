@@ -72,14 +72,41 @@ def test_weights_of_two_float_layers_are_unpacked_once() -> None:
     assert [n.op_type for n in network.graph].count("Mul") == 1
 
 
-def test_scales_in_blocks_stay() -> None:
+def in_blocks(kind: str, size: int, zero_point: int, inner: int = 5) -> onnx.ModelProto:
+    """A Gemm or MatMul whose weight has a scale for every `size` of the `inner` terms of a sum."""
     b = Builder(21, 0)
-    codes = b.constant("w", b.random.integers(-8, 8, (6, 8)), np.int8)
-    scale, zero = b.constant("w_scale", b.random.uniform(0.01, 0.1, (6, 2))), b.constant("w_zero", np.zeros((6, 2)), np.int8)
-    weight = b.node("DequantizeLinear", [codes, scale, zero], "w_dequantized", {"axis": 1, "block_size": 4})
-    b.node("Gemm", ["input", weight], "output", {"transB": 1})
-    network = ir.from_proto(b.model({"input": ("batch", 8)}, {"output": ("batch", 6)}))
-    assert not unpack_at_loading(network, {"/output"})
+    shape, axis = ((6, inner), 1) if kind == "Gemm" else ((inner, 6), 0)
+    blocks = tuple(-(-length // size) if a == axis else length for a, length in enumerate(shape))
+    codes = b.constant("w", b.random.integers(-8, 8, shape), np.int8)
+    scale = b.constant("w_scale", b.random.uniform(0.01, 0.1, blocks))
+    zero = b.constant("w_zero_point", b.random.integers(-zero_point, zero_point + 1, blocks), np.int8)
+    weight = b.node("DequantizeLinear", [codes, scale, zero], "w_dequantized", {"axis": axis, "block_size": size})
+    b.node("Identity", [b.node(kind, ["input", weight], "first", {"transB": 1} if kind == "Gemm" else {})], "output")
+    return b.model({"input": ("batch", inner)}, {"output": ("batch", 6)})
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 32])
+@pytest.mark.parametrize("zero_point", [0, 3])
+@pytest.mark.parametrize("kind", ["Gemm", "MatMul"])
+def test_blocks_are_unpacked_to_the_same_numbers(kind: str, zero_point: int, size: int, tmp_path: Path) -> None:
+    model = in_blocks(kind, size, zero_point)
+    network = ir.from_proto(model)
+    assert unpack_at_loading(network, {"/first"}) == (kind == "Gemm" or size < 32)
+    unpacked = ir.to_proto(network)
+    onnx.checker.check_model(unpacked, full_check=True)
+    before, _ = run(model, tmp_path / "before.onnx")
+    after, quick = run(unpacked, tmp_path / "after.onnx")
+    np.testing.assert_allclose(before, after, atol=1e-6)
+    assert quick == [kind] or size == 32
+
+
+def test_products_that_have_a_kernel_for_blocks_keep_them(tmp_path: Path) -> None:
+    network = ir.from_proto(in_blocks("MatMul", 32, 0, inner=64))
+    assert not unpack_at_loading(network, {"/first"})
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "o.onnx"), 3
+    onnxruntime.InferenceSession(ir.to_proto(network).SerializeToString(), options, providers=["CPUExecutionProvider"])
+    assert "MatMulNBits" in [n.op_type for n in onnx.load(tmp_path / "o.onnx").graph.node]
 
 
 def test_activations_stay() -> None:

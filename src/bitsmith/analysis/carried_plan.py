@@ -9,13 +9,13 @@ import onnx_ir as ir
 from bitsmith.analysis.cost import weight_arrays
 from bitsmith.analysis.engines import Subject
 from bitsmith.errors import BitsmithError
-from bitsmith.graph import constant, consumers, input_at, sole_consumer
+from bitsmith.graph import attribute, constant, consumers, input_at, sole_consumer
 from bitsmith.numerics import Blocks, Encoding
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
 from bitsmith.rewrites.fold_constants import fold_constants
 from bitsmith.targets.onnx.constants import FORMATS
-from bitsmith.targets.onnx.extract import extract_quantization
+from bitsmith.targets.onnx.extract import extract_quantization, in_blocks
 
 UNPACKED = "as the file says: its codes are unpacked when the file is loaded, and the layer computes in float"
 
@@ -53,23 +53,48 @@ def unpacked_weights(graph: ir.Graph) -> Iterator[tuple[ir.Value, Encoding, ir.V
                 yield codes, Encoding(FORMATS[codes.dtype], np.ones((), np.float32), zeros), last
                 continue
             if (subtract := next_step(last, "Sub")) is not None:
-                last, zeros = subtract.outputs[0], np.asarray(constant(subtract.inputs[1])).astype(np.int32)
+                last, zeros = subtract.outputs[0], per_block(subtract).astype(np.int32)
             multiply = next_step(last, "Mul")
-            if multiply is not None and (encoding := placed(codes, constant(multiply.inputs[1]), zeros)) is not None:
+            if multiply is not None and (encoding := placed(codes, multiply, zeros)) is not None:
                 yield codes, encoding, multiply.outputs[0]
 
 
 def next_step(value: ir.Value, op_type: str) -> ir.Node | None:
-    """The only reader, where it is this operator with a constant second operand."""
+    """The only reader, where it is this operator with a second operand that is constant or repeats constants."""
     node = sole_consumer(value)
-    return node if node is not None and node.op_type == op_type and constant(input_at(node, 1)) is not None else None
+    return node if node is not None and node.op_type == op_type and per_block(node).size else None
 
 
-def placed(codes: ir.Value, scale: Array | None, zeros: Array) -> Encoding | None:
-    """One scale, or one for each index of an axis; None for anything else."""
-    assert scale is not None
+def per_block(step: ir.Node) -> Array:
+    """The second operand, before it is repeated over blocks; empty where it is not constant."""
+    repeat = repetition(step)
+    array = constant(input_at(step, 1) if repeat is None else input_at(repeat, 0))
+    return np.empty(0) if array is None else array
+
+
+def repetition(step: ir.Node) -> ir.Node | None:
+    """The Gather that repeats the second operand over blocks."""
+    operand = input_at(step, 1)
+    made = None if operand is None else operand.producer()
+    return made if made is not None and made.op_type == "Gather" else None
+
+
+def block_of(step: ir.Node) -> tuple[int, int] | None:
+    """(axis, size) of the blocks over which the second operand is repeated; None where it is not, or not evenly."""
+    repeat = repetition(step)
+    indices = None if repeat is None else constant(input_at(repeat, 1))
+    if repeat is None or indices is None or indices.ndim != 1 or not (size := int((indices == 0).sum())):
+        return None
+    return (attribute(repeat, "axis", 0), size) if np.array_equal(indices, np.arange(len(indices)) // size) else None
+
+
+def placed(codes: ir.Value, multiply: ir.Node, zeros: Array) -> Encoding | None:
+    """One scale, one for each index of an axis, or one for each block; None for anything else."""
+    scale, block = per_block(multiply), block_of(multiply)
     format, axes = FORMATS[codes.dtype] if codes.dtype else None, [a for a, size in enumerate(scale.shape) if size > 1]
     try:
+        if format is not None and scale.dtype == np.float32 and block is not None:
+            return in_blocks(format, scale, np.broadcast_to(zeros, scale.shape), block[0] % scale.ndim, block[1])
         if format is None or scale.dtype != np.float32 or len(axes) > 1:
             return None
         if not axes:
