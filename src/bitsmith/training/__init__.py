@@ -1,0 +1,1 @@
+"""What needs gradients. PyTorch is imported where a function runs, never before: it comes with the extra `torch`."""
