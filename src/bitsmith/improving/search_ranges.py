@@ -80,7 +80,8 @@ def find_groups(plan: Plan, network: ir.Model) -> list[Group]:
         encoding = plan.encodings[names[0]]
         scales = tuple(f"{name}_scale" for name in names if f"{name}_scale" in network.graph.initializers)
         held = [constant(network.graph.initializers[scale]) for scale in scales]
-        if scales and not any(n in network.graph.initializers for n in names) and all(np.array_equal(h, encoding.scale) for h in held):
+        as_planned = all(h is not None and np.array_equal(h, encoding.scale) for h in held)
+        if scales and as_planned and not any(name in network.graph.initializers for name in names):
             found.append(Group(tuple(names), encoding, scales))
     return found
 
