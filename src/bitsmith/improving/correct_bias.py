@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bitsmith.graph import constant, sole_consumer
-from bitsmith.improving.draft import Draft, Progress
+from bitsmith.improving.draft import Draft, Progress, with_reasons
 from bitsmith.improving.stepwise import Stepwise, few_samples, has_branches
 from bitsmith.numerics import Encoding
 from bitsmith.numerics.formats import Array
@@ -166,9 +166,3 @@ def new_bias(graph: ir.Graph, node: ir.Node, lost: Array, encodings: dict[str, E
     if all(v is not None and v.name in encodings for v in node.inputs[:2]):
         encodings[name] = encode_bias(Use(node, weight, operator.parameters(node)[0], Rule()), bias, encodings)
     return {name: f"added, up to {np.abs(lost).max():.3g}, so that {SAID}"}
-
-
-def with_reasons(plan: Plan, said: Mapping[str, str]) -> Plan:
-    """What was said before stays in front."""
-    joined = {name: f"{plan.reasons[name]}; {text}" if name in plan.reasons else text for name, text in said.items()}
-    return replace(plan, reasons={**plan.reasons, **joined})

@@ -1,6 +1,6 @@
 """A network on its way to integers: what every refinement takes and gives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
@@ -66,3 +66,9 @@ class Draft:
 
 
 Refinement = Callable[[Draft, Progress | None], Draft]
+
+
+def with_reasons(plan: Plan, said: Mapping[str, str]) -> Plan:
+    """What was said before stays in front."""
+    joined = {name: f"{plan.reasons[name]}; {text}" if name in plan.reasons else text for name, text in said.items()}
+    return replace(plan, reasons={**plan.reasons, **joined})
