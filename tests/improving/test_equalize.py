@@ -1,5 +1,6 @@
 """Equalized networks compute the same in float, and lose less where channels had run apart."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import numpy as np
@@ -144,6 +145,42 @@ def test_spans_reach_from_products_to_products() -> None:
     assert [(len(s.writers), len(s.readers)) for s in spans] == [(2, 2)]      # the residual ties both convolutions together
     spans = find_spans(bs.load(networks.attention()).graph)
     assert sorted(len(s.readers) for s in spans) == [1, 3]                    # norm1 -> q, k, v and norm2 -> up
+
+
+def gated() -> onnx.ModelProto:
+    """(6, 8) -> up * sigmoid(gate) -> down -> (6, 8); one channel of `up` is thirty times the others, and read by small weights."""
+    b = networks.Builder(21, seed=5)
+    up = b.random.normal(0, 0.4, (8, 16))
+    down = b.random.normal(0, 0.3, (16, 8))
+    up[:, 3], down[3] = up[:, 3] * 30, down[3] / 30
+    x = b.node("MatMul", ["input", b.constant("up.weight", up)], "up")
+    gate = b.node("Sigmoid", [b.project("input", "gate", 8, 16)], "gate_s")
+    b.node("MatMul", [b.node("Mul", [x, gate], "gated"), b.constant("down.weight", down)], "output")
+    return b.model({"input": ("batch", 6, 8)}, {"output": ("batch", 6, 8)})
+
+
+def outliers() -> onnx.ModelProto:
+    """Attention whose first normalization makes one channel thirty times the others, as large language models do."""
+    model = networks.attention()
+    for held in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(held).copy()
+        if held.name in ("norm1.weight", "norm1.bias"):
+            array[2] *= 30
+        elif held.name in ("q.weight", "k.weight", "v.weight"):
+            array[2] /= 30
+        held.CopyFrom(onnx.numpy_helper.from_array(array, held.name))
+    return model
+
+
+@pytest.mark.parametrize("build", [gated, outliers])
+def test_outliers_of_activations_move_into_weights(build: Callable[[], onnx.ModelProto]) -> None:
+    model = build()
+    feeds, recipe = networks.feeds(model, 32), load_recipe("int8").with_everything()
+    plain = bs.quantize(model, feeds, test=feeds, recipe=recipe)
+    better = bs.quantize(model, feeds, test=feeds, recipe=recipe.with_refinements("equalize"))
+    assert better.evaluation.snr_db > plain.evaluation.snr_db + 3        # type: ignore[union-attr, operator]
+    assert_same_function(draft_of(model), equalize(draft_of(model), None))
+    assert better.verify(networks.feeds(model, 8)).exact
 
 
 def test_what_is_shared_or_bent_is_left_alone() -> None:

@@ -114,6 +114,8 @@ def add(spans: Spans, node: ir.Node) -> None:
             return
         if is_standard(node, "Add") and add_sum(spans, node):
             return
+        if is_standard(node, "Mul") and add_gate(spans, node):
+            return
         if is_standard(node, "LayerNormalization") and add_norm(spans, node, source):
             return
     for value in (*node.inputs, *node.outputs):
@@ -232,3 +234,17 @@ def add_norm(spans: Spans, node: ir.Node, source: ir.Value) -> bool:
     span = spans.along(node.outputs[0], dims - 1, arrays[0].size)
     span.shifts.extend((node, index) for index in range(1, len(node.inputs)))
     return True
+
+
+def add_gate(spans: Spans, node: ir.Node) -> bool:
+    """One factor, the one behind a product, passes its channels on; the other, the gate, stays: up * silu(gate)."""
+    first, second = node.inputs
+    result = node.outputs[0]
+    for value, gate in ((first, second), (second, first)):
+        if value is None or gate is None or value is gate or value.shape is None or value.shape != result.shape:
+            continue
+        if constant(gate) is None and constant(value) is None and not spans.of(value).pinned and spans.of(value).channels:
+            spans.pin(gate, f"it is a gate of '{result.name}'")
+            spans.join(value, result)
+            return True
+    return False
