@@ -35,7 +35,7 @@ class Guard:
 
     def __init__(self, app: Application, token: str, port: int) -> None:
         self.app, self.token = app, token
-        self.hosts = {f"{name}:{port}" for name in (ADDRESS, "localhost")}
+        self.hosts = {f"{name}:{port}".removesuffix(":80") for name in (ADDRESS, "localhost")}      # 80 goes without saying
         self.cookie = f"bitsmith_{port}"        # ports share cookies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
