@@ -141,7 +141,7 @@ def search(
     kept = None if output is None else output.with_suffix(".search.json")
     found = search_with_progress(loaded, given[0], (given[1], given[2]), goal, kept, progress_bar)
     written = keep(found, (loaded, given), goal, output, page)
-    show([*display.show_search(found), *written_line(*written)], {**found.to_dict(), "files": [str(path) for path in written]}, as_json)
+    show([*display.show_search(found), *written_line(*short_list(written))], {**found.to_dict(), "files": [str(path) for path in written]}, as_json)
     if found.best is None:
         raise typer.Exit(1)
 
@@ -161,6 +161,11 @@ def keep(found: "Search", given: "tuple[ir.Model, list[Data | None]]", goal: "Go
     if page is not None:
         result.report(page, title=network.graph.name or page.stem, search=found)
     return [*([] if output is None else result.write(output)), *written, *([] if page is None else [page])]
+
+
+def short_list(written: list[Path]) -> list[Path]:
+    """A folder in the place of the files in it."""
+    return list(dict.fromkeys(path.parent if path.suffix == ".toml" else path for path in written))
 
 
 def written_line(*paths: Path | None) -> "list[RenderableType]":

@@ -26,6 +26,7 @@ from bitsmith.analysis.sensitivity import (
     choices_for,
     complete,
     described,
+    float_accuracy,
     offers,
     opened,
 )
@@ -45,6 +46,7 @@ Progress = Callable[[int, int | None], None]
 Steps = Callable[[str], AbstractContextManager[Progress | None]]
 BUDGET = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 FOR_SENSITIVITY = 0.3       # of the time
+FOR_MEASURING = 0.9         # of the time, sensitivities included; the rest is for confirming
 BISECTIONS = 9
 CLOSE = 0.01                # of the logarithm of noise: bisecting further would measure the same assignment again
 TRIES = 12                  # greedy steps in vain, one after the other, before the search ends
@@ -181,7 +183,8 @@ def search_with_progress(
     search, or where scipy is not installed.
     """
     steps, kept = progress or (lambda title: nullcontext()), None if path is None else Path(path)
-    until, started = monotonic() + goal.seconds, monotonic()
+    started = monotonic()
+    until = started + FOR_MEASURING * goal.seconds
     network = opened(source)
     check_refinements(load_recipe(goal.recipe).refine)
     bench, notes = bench_for(network, data, tested, goal, steps)
@@ -189,7 +192,7 @@ def search_with_progress(
     offered, refused = offers(bench.choices, goal.settings)
     fresh = Search(
         made_with(network, few, bench, offered, goal), goal.cost, goal.tolerance, costs_of(network.graph, Plan({})), bench.float_top1(),
-        Sensitivity(described(network, few, offered, goal.settings), sizes_of(bench), samples=few.count), notes=(*notes, *refused),
+        Sensitivity(described(network, few, offered, goal.settings), sizes_of(bench), samples=few.count, top1=float_accuracy(few)), notes=(*notes, *refused),
     )
     found = resume(kept, fresh)
     with steps("layers") as advance:

@@ -110,10 +110,11 @@ class Search:
         return sorted(points if best is None or best in points else [*points, best], key=lambda p: p.costs.of(self.cost))
 
     def rows(self) -> list[Tried]:
-        """Everything that was measured, as a report shows it."""
+        """Everything that was measured, as a report shows it: from cheap to dear."""
         edge, numbers = self.front(), {id(point): f"{number:02d}" for number, point in enumerate(self.shown(), 1)}
         return [Tried(numbers.get(id(p), ""), p.costs.weight_bits, p.costs.of(self.cost), p.searched.drop, p.searched.error,
-                      None if p.confirmed is None else p.confirmed.drop, p in edge, p is self.best) for p in self.points]
+                      None if p.confirmed is None else p.confirmed.drop, p in edge, p is self.best)
+                for p in sorted(self.points, key=lambda p: p.costs.of(self.cost))]
 
     def extras(self, statistics: Collection, latency: bool = False) -> ReportExtras:
         """What a report shows of it."""
