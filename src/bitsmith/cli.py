@@ -27,13 +27,14 @@ from bitsmith.cli_options import (
     PlanFile,
     RecipeName,
     Refine,
+    Requantize,
     Samples,
     Statistics,
     TargetName,
     Tested,
     Written,
 )
-from bitsmith.cli_parts import name_list, open_samples, show
+from bitsmith.cli_parts import check_written, chosen_target, name_list, network_in, open_samples, show
 from bitsmith.cli_report import reports
 from bitsmith.cli_search import searches
 from bitsmith.errors import BitsmithError, DataError
@@ -140,6 +141,7 @@ def quantize(
     test: Tested = None,
     recipe: RecipeName = "int8",
     target: TargetName = "onnxruntime",
+    requantize: Requantize = None,
     stats: Statistics = None,
     ends: Ends = None,
     everything: Everything = False,
@@ -156,19 +158,22 @@ def quantize(
       bitsmith quantize net.onnx --stats net.stats --recipe my.toml -o net.q.onnx
       bitsmith quantize net.onnx --data photos --image size=224
                         --image scale=1/255 --test test.npz -o net.int8.onnx
+      bitsmith quantize net.onnx --data calibration.npz --target c -o firmware/
     """
     import bitsmith as bs
     from bitsmith import display
     from bitsmith.terminal import progress_bar
 
-    check_output(output, ".onnx", network)
+    check_written(output, target, network)
     if page is not None:
         check_output(page, ".html")
     if data is not None and stats is not None:
         raise DataError("Give --data or --stats, not both: statistics are what data become.")
+    target = chosen_target(target, requantize)
     loaded, asked = bs.load(network), bs.load_recipe(recipe)
     asked = asked if ends is None else asked.with_ends(ends)
     asked = asked if refine is None else asked.with_refinements(*name_list(refine))
+    asked = asked.with_rules(bs.Rule(power_of_two=True)) if requantize == "shift" else asked
     several = data is not None and test is not None and data.is_dir() != test.is_dir()  # then --image is for the one that is a folder
     samples = None if data is None else open_samples(data, loaded, image if data.is_dir() or not several else None)
     result = bs.quantize(
@@ -229,12 +234,13 @@ def verify(network: Network, data: Samples, image: Images = None, limit: Limit =
     \b
     Example:
       bitsmith verify net.int8.onnx --data test.npz
+      bitsmith verify firmware/ --data test.npz
     """
     import bitsmith as bs
     from bitsmith import display
     from bitsmith.terminal import progress_bar
 
-    samples = open_samples(data, bs.load(network), image, limit)
+    samples = open_samples(data, bs.load(network_in(network)), image, limit)
     with progress_bar("verifying") as advance:
         found = bs.verify(network, samples, progress=advance)
     show(display.show_verification(found), found.to_dict(), as_json)

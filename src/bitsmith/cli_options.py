@@ -24,7 +24,9 @@ Images = Annotated[
         ),
     ),
 ]
-Written = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .onnx file to write; the plan goes beside it.")]
+Written = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE", help="The .onnx file to write, the plan goes beside it; for C a folder.")
+]
 Counted = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .stats file to write.")]
 Shard = Annotated[str | None, typer.Option(metavar="K/N", show_default=False, help=(
     "Count only this part of the data, for instance 3/8; 'env': the part that torchrun, srun or mpirun give this process."))]
@@ -34,7 +36,9 @@ PerChannel = Annotated[bool, typer.Option("--per-channel", metavar="", help="Loo
 ChannelsOf = Annotated[list[str] | None, typer.Option(metavar="NAME", show_default=False, help=(
     "Count the channels of this value only, where --per-channel would be too much. Repeat for several."))]
 RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help="A recipe's name or a .toml file.")]
-TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help="Where it will run: onnxruntime, tensorrt or onnx.")]
+TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help="Where it will run: onnxruntime, tensorrt, onnx or c.")]
+Requantize = Annotated[str | None, typer.Option(metavar="WAY", show_default=False, help=(
+    "How C rounds accumulators: multiplier, or shift (then all scales are powers of two)."))]
 Ends = Annotated[str | None, typer.Option("--ends", metavar="FORMAT", show_default=False, help=(
     "Format for the first and last layers: a width such as 8 or 16, a name such as int8, or float."))]
 Everything = Annotated[bool, typer.Option("--everything", metavar="", help="Quantize also what the target runs faster in float.")]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitsmith.errors import DataError
+from bitsmith.errors import BitsmithError, DataError
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -32,6 +32,36 @@ def open_samples(path: Path, network: "ir.Model", images: list[str] | None, limi
         raise DataError(f"'{path}' is a folder of images; say how they become numbers, for instance --image size=224 --image scale=1/255.")
     data = open_data(path, network, preprocessing=read_preprocessing(images or []))
     return data if limit is None else data.limit(limit)
+
+
+def check_written(output: Path, target: str, network: Path) -> None:
+    """Before long work: can the target write there? C is a folder, all else is a file."""
+    from bitsmith.files import check_output
+
+    if not is_c(target):
+        check_output(output, ".onnx", network)
+    elif not output.is_dir():
+        check_output(output)
+
+
+def is_c(target: str) -> bool:
+    return target.partition("-")[0] == "c"
+
+
+def chosen_target(target: str, requantize: str | None) -> str:
+    """The target that rounds as asked. Raises BitsmithError for a way that it has not."""
+    if requantize is None or (is_c(target) and requantize == "multiplier"):
+        return target
+    if not is_c(target) or requantize != "shift":
+        raise BitsmithError(f"Target '{target}' cannot requantize by {requantize!r}; C can by 'multiplier' or 'shift' (--target c).")
+    return "c-shift"
+
+
+def network_in(path: Path) -> Path:
+    """The network itself, or the one in a folder that was written for C."""
+    from bitsmith.targets.c.run import Folder
+
+    return Folder(path).network_path if path.is_dir() else path
 
 
 def name_list(text: str) -> list[str]:

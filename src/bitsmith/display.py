@@ -122,13 +122,33 @@ def show_verdict(result: "Quantized", original: Path | None, written: Sequence[P
     """Float against quantized."""
     before, after = result.float_evaluation, result.evaluation
     rows: list[list[Any]] = [] if before is None or after is None else accuracy_rows(before, after)
-    if original is not None:
+    if any(path.suffix == ".c" for path in written):
+        rows += firmware_rows(result)
+    elif original is not None:
         from bitsmith.loading.read_onnx import files_of
 
         a, b = size_on_disk(files_of(original)), size_on_disk(written)
         rows.append(["file", size(a), size(b), times_smaller(a, b)])
     title = "float and quantized" + ("" if after is None else f" ({after.samples:,} samples, engine {after.engine})")
     return [table(title, ["", "float", "quantized", "difference"], rows)] if rows else []
+
+
+def firmware_rows(result: "Quantized") -> list[list[Any]]:
+    """What C takes of flash and memory."""
+    found = firmware_sizes(result)
+    before, after = 4 * sum(v.const_value.size for v in result.original.graph.initializers.values() if v.const_value), found["tables"]
+    least = f"{found['least_arena']:,} bytes at least"
+    return [["weights and tables", size(before), size(after), times_smaller(before, after)],
+            ["arena", "", f"{found['arena']:,} bytes", least]]
+
+
+def firmware_sizes(result: "Quantized") -> dict[str, int]:
+    """Bytes of flash and memory that the C takes, its code not counted."""
+    from bitsmith.targets.c import targets
+
+    target = targets(lambda network, plan: network)[result.target]
+    firmware = target.translate(result.refined, result.plan)
+    return {"tables": firmware.table_bytes, "arena": firmware.arena.size, "least_arena": firmware.arena.lower_bound}
 
 
 def accuracy_rows(before: "Evaluation", after: "Evaluation") -> list[list[Any]]:
@@ -220,9 +240,11 @@ def show_apart(comparisons: "Sequence[Comparison]") -> Shown:
 
 
 def verdict(found: "Verification") -> Text:
+    engines = {name for c in found.comparisons for name in (c.first, c.second)}
+    other = "the C" if "c" in engines else "onnxruntime"
     if found.exact:
-        return Text("The integer program and onnxruntime agree in every code.", style="bold green")
-    return Text("The integer program and onnxruntime differ.", style="bold yellow")
+        return Text(f"The integer program and {other} agree in every code.", style="bold green")
+    return Text(f"The integer program and {other} differ.", style="bold yellow")
 
 
 def show_differences(found: Sequence["Difference"]) -> Shown:
@@ -271,6 +293,7 @@ def quantized_data(result: "Quantized", written: Sequence[Path]) -> dict[str, An
         "reasons": {name: reason for name, reason in result.plan.reasons.items() if worth_saying(name, reason, result.plan)},
         "float": None if result.float_evaluation is None else result.float_evaluation.to_dict(),
         "quantized": None if result.evaluation is None else result.evaluation.to_dict(),
+        **({"bytes": firmware_sizes(result)} if any(path.suffix == ".c" for path in written) else {}),
     }
 
 

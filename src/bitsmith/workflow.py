@@ -1,7 +1,7 @@
 """The public functions: each a few calls into the rooms below."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from bitsmith import version
 from bitsmith.analysis.carried_plan import carried_plan
+from bitsmith.analysis.compiled import compiled_engines, is_folder, open_folder
 from bitsmith.analysis.engines import Subject
 from bitsmith.analysis.evaluate import Evaluation, Metric, Outputs, score
 from bitsmith.analysis.fingerprint import fingerprint
@@ -22,6 +23,7 @@ from bitsmith.calibration.channels import MOST_CHANNELS
 from bitsmith.calibration.collection import Collection
 from bitsmith.errors import DataError, StatisticsError
 from bitsmith.improving import Draft, check_refinements, refinement_named
+from bitsmith.integer.instructions import FIXED_POINT, FLOAT32
 from bitsmith.integer.program import Program
 from bitsmith.loading import from_onnx
 from bitsmith.loading.data import Data, open_data
@@ -161,9 +163,14 @@ class Quantized:
         return target_named(self.target).build(self.refined, self.plan)
 
     @property
+    def engine(self) -> str:
+        """The engine that computes as the target does: onnxruntime, or integers only, where the target has no float arithmetic."""
+        return "onnxruntime" if target_named(self.target).accepts.floats else "program-fixed-point"
+
+    @property
     def program(self) -> Program:
         """The integer program."""
-        return lower(self.refined, self.plan)
+        return lower(self.refined, self.plan, arithmetic=FLOAT32 if self.engine == "onnxruntime" else FIXED_POINT)
 
     def write(self, path: str | Path) -> list[Path]:
         """Write the network and its plan. Returns the files."""
@@ -225,7 +232,7 @@ def quantize(
     with steps("float") as advance:
         before = evaluate(network, tested, progress=advance)
     with steps("quantized") as advance:
-        after = evaluate(result.network, tested, against=network, progress=advance)
+        after = evaluate(result.network, tested, against=network, engine=result.engine, progress=advance)
     return replace(result, float_evaluation=before, evaluation=after, tested=tested)
 
 
@@ -301,12 +308,24 @@ def evaluate(
 def verify(network: Any, data: Any, *, progress: Progress | None = None) -> Verification:
     """Do simulation, integer program and onnxruntime give the same codes for every value of a quantized file?
 
-    Raises PlanError where the network has no Q/DQ that bitsmith reads.
+    Of a folder that the target `c` wrote: is its C, compiled and run here, the integer program, code for code?
+
+    Raises PlanError where the network has no Q/DQ that bitsmith reads, TargetError where the C cannot be compiled.
     """
+    if is_folder(network):
+        return verify_folder(network, data, progress)
     subject = subject_of(network)
     engines, values = subject.codes_engines()
     batches = inputs_of(data, subject.normal, progress)
     return compare_engines(({name: run(batch) for name, run in engines.items()} for batch in batches), values)
+
+
+def verify_folder(folder: str | Path, data: Any, progress: Progress | None) -> Verification:
+    """The integer program and the C."""
+    with closing(open_folder(folder)) as compiled:
+        engines, values = compiled_engines(compiled)
+        batches = inputs_of(data, compiled.folder.network, progress)
+        return compare_engines(({name: run(batch) for name, run in engines.items()} for batch in batches), values)
 
 
 def write_report(

@@ -1,11 +1,10 @@
 """Backends by name. A new one is a folder here and a line in `TARGETS`."""
 
 from bitsmith.errors import TargetError
-from bitsmith.targets import onnx
-from bitsmith.targets.c import CTarget
+from bitsmith.targets import c, onnx
 from bitsmith.targets.target import Target
 
-TARGETS: dict[str, Target] = {**onnx.TARGETS, "c": CTarget(onnx.STANDARD.build)}
+TARGETS: dict[str, Target] = {**onnx.TARGETS, **c.targets(onnx.STANDARD.build)}
 
 __all__ = ["TARGETS", "Target", "target_named"]
 

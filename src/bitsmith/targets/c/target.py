@@ -6,42 +6,40 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from bitsmith.errors import BitsmithError, TargetError
+from bitsmith.errors import BitsmithError
 from bitsmith.files import write_atomically
-from bitsmith.graph import activations
 from bitsmith.integer.instructions import FIXED_POINT
 from bitsmith.loading.to_onnx import save
 from bitsmith.lowering import lower
 from bitsmith.planning.accepts import Accepts
 from bitsmith.planning.plan import Plan
 from bitsmith.targets.c.firmware import Firmware, translate
+from bitsmith.targets.c.sizes import input_sizes
 from bitsmith.targets.c.source import write_source
-from bitsmith.targets.c.stored import Sizes
 
-ACCEPTS = Accepts(
-    "c",
-    activations=("uint8", "int8", "int16", "uint16", *(f"uint{bits}" for bits in (7, 6, 5, 4, 3, 2))),
-    weights=("int8", "int4", *(f"int{bits}" for bits in (7, 6, 5, 3, 2))),
-    floats=False,
-    blocked_weights=False,
-    dynamic=False,
-)
-ROUNDINGS = ("multiplier", "shift")
+ACTIVATIONS = ("uint8", "int8", "int16", "uint16", *(f"uint{bits}" for bits in (7, 6, 5, 4, 3, 2)))
+WEIGHTS = ("int8", "int4", *(f"int{bits}" for bits in (7, 6, 5, 3, 2)))
 
 
 @dataclass(frozen=True)
 class CTarget:
     """simulate  how the network is written with Q/DQ, for onnxruntime to show what the integers will do
+    name      of the target
     rounding  from accumulators to codes: by integer multiplier and shift, or by shift alone where scales are powers of two
     flavour   which kernels
     prefix    of every name in the C, and of its files
     """
 
     simulate: Callable[[ir.Model, Plan], ir.Model]
+    name: str = "c"
     rounding: str = "multiplier"
     flavour: str = "portable"
     prefix: str = "net"
-    accepts: Accepts = ACCEPTS
+
+    @property
+    def accepts(self) -> Accepts:
+        """Codes everywhere: there is no float arithmetic."""
+        return Accepts(self.name, ACTIVATIONS, WEIGHTS, floats=False, blocked_weights=False, dynamic=False)
 
     def build(self, network: ir.Model, plan: Plan) -> ir.Model:
         """The network with Q/DQ; its roundings are those of onnxruntime, so that single codes may differ from the C."""
@@ -74,17 +72,3 @@ def make_folder(path: Path) -> None:
         path.mkdir(exist_ok=True)
     except OSError as problem:
         raise BitsmithError(f"Cannot make the folder '{path}': {problem.strerror}. Choose another output with -o.") from problem
-
-
-def input_sizes(network: ir.Model) -> dict[str, Sizes]:
-    """The shape of each input without the batch. Raises TargetError for lengths that are not known: memory must be."""
-    found = {}
-    for value in activations(network.graph):
-        if not value.is_graph_input():
-            break
-        shape = [] if value.shape is None else [d if isinstance(d, int) else None for d in value.shape]
-        if not shape or None in shape[1:]:
-            raise TargetError(f"Input '{value.name}' has shape {value.shape}: C needs every length behind the batch to be a number. "
-                              "Export the network with fixed sizes.")
-        found[value.name or ""] = tuple(d for d in shape[1:] if d is not None)
-    return found
