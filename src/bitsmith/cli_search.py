@@ -141,7 +141,8 @@ def search(
     kept = None if output is None else output.with_suffix(".search.json")
     found = search_with_progress(loaded, given[0], (given[1], given[2]), goal, kept, progress_bar)
     written = keep(found, (loaded, given), goal, output, page)
-    show([*display.show_search(found), *written_line(*short_list(written))], {**found.to_dict(), "files": [str(path) for path in written]}, as_json)
+    data_found = {**found.to_dict(), "files": [str(path) for path in written]}
+    show([*display.show_search(found), *written_line(*short_list(written))], data_found, as_json)
     if found.best is None:
         raise typer.Exit(1)
 

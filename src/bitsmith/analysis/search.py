@@ -190,9 +190,10 @@ def search_with_progress(
     bench, notes = bench_for(network, data, tested, goal, steps)
     few = Samples.of(spread(bench.searched.data, goal.samples), network)
     offered, refused = offers(bench.choices, goal.settings)
+    unmeasured = Sensitivity(described(network, few, offered, goal.settings), sizes_of(bench), (), few.count, float_accuracy(few))
     fresh = Search(
         made_with(network, few, bench, offered, goal), goal.cost, goal.tolerance, costs_of(network.graph, Plan({})), bench.float_top1(),
-        Sensitivity(described(network, few, offered, goal.settings), sizes_of(bench), samples=few.count, top1=float_accuracy(few)), notes=(*notes, *refused),
+        unmeasured, notes=(*notes, *refused),
     )
     found = resume(kept, fresh)
     with steps("layers") as advance:
