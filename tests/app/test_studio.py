@@ -15,7 +15,7 @@ from bitsmith.app.choices import Choices
 from bitsmith.app.folder import Folder, digest_of
 from bitsmith.app.rows import groups_of, row_of
 from bitsmith.app.studio import Given, MissingError, Studio
-from bitsmith.app.work import BusyError
+from bitsmith.app.work import BusyError, Notice
 from bitsmith.errors import BitsmithError, RecipeError, StatisticsError
 from bitsmith.workflow import load
 
@@ -141,7 +141,7 @@ def test_one_job_at_a_time_and_cancelling_leaves_nothing(again: Studio, tmp_path
 
 
 def test_a_job_that_fails_says_why_and_leaves_nothing_stuck(again: Studio) -> None:
-    def fail(job: object) -> str:
+    def fail(job: object) -> Notice:
         raise MemoryError
 
     again.work.start("Thinking", fail)
@@ -150,7 +150,7 @@ def test_a_job_that_fails_says_why_and_leaves_nothing_stuck(again: Studio) -> No
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_error_of_our_own_is_not_swallowed_and_leaves_nothing_stuck(again: Studio) -> None:
-    def fail(job: object) -> str:
+    def fail(job: object) -> Notice:
         raise ZeroDivisionError
 
     again.work.start("Thinking", fail)

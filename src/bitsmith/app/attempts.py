@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from bitsmith.analysis.advice import LARGE_DROP, SMALL_DROP
 from bitsmith.analysis.evaluate import Evaluation
 from bitsmith.app.choices import Choices, choices_from
 from bitsmith.app.folder import Folder, read_json
@@ -47,6 +48,13 @@ class Attempt:
                  Figure("signal to noise of the outputs", None, self.after.snr_db, "decibels"),
                  Figure("file", *self.sizes, "bytes"), Figure("weights and constants", *self.weights, "bytes")]
         return [figure for figure in found if figure.after is not None]
+
+    @property
+    def mood(self) -> Literal["good", "look", "act"]:
+        """As the report judges: by accuracy that is lost, without labels by answers that differ."""
+        before, after = (1.0, self.after.agreement) if self.after.top1 is None else (self.before.top1, self.after.top1)
+        lost = (before or 0.0) - (after or 0.0)
+        return "good" if lost <= SMALL_DROP else "look" if lost <= LARGE_DROP else "act"
 
     @property
     def verdict(self) -> str:

@@ -161,7 +161,7 @@ class Studio:
         """Begin to count the values of the network. Raises BusyError."""
         self.work.start("Calibrating", self._calibrate)
 
-    def _calibrate(self, job: Job) -> str:
+    def _calibrate(self, job: Job) -> Notice:
         samples = self.given.samples
         with job.step("counting the values of every layer") as advance:
             found = workflow.calibrate(self.given.network, samples.data, progress=advance)
@@ -169,7 +169,8 @@ class Studio:
         with self._lock:
             self.statistics = found
             self.preview = self.look_ahead(self.choices)
-        return f"Calibrated: {len(found):,} values counted over {max((s.samples for s in found.values()), default=0):,} samples."
+        seen = max((s.samples for s in found.values()), default=0)
+        return Notice("good", f"Calibrated: {len(found):,} values counted over {seen:,} samples.")
 
     def validate(self) -> None:
         """Begin to quantize as chosen, and to measure. Raises BusyError, and StatisticsError where calibration is still to be done."""
@@ -178,7 +179,7 @@ class Studio:
             raise StatisticsError("Calibrate first: these formats need the ranges of the network's values.")
         self.work.start("Quantizing and validating", lambda job: self._validate(job, choices))
 
-    def _validate(self, job: Job, choices: Choices) -> str:
+    def _validate(self, job: Job, choices: Choices) -> Notice:
         before = self.before or self._measure_float(job)
         with self.folder.new_attempt() as made:
             attempt = self._attempt(job, made, choices, before)
@@ -187,7 +188,7 @@ class Studio:
             self.folder.keep(made, attempt.number)
         with self._lock:
             self.attempts = [*self.attempts, attempt]
-        return f"Attempt {attempt.number} is there: {attempt.verdict}."
+        return Notice(attempt.mood, f"Attempt {attempt.number} is there: {attempt.verdict}.")
 
     def _measure_float(self, job: Job) -> Evaluation:
         measured = self.given.measured

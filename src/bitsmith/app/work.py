@@ -87,8 +87,8 @@ class Work:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def start(self, title: str, do: Callable[[Job], str]) -> None:
-        """Run it beside; what it returns becomes the notice. Raises BusyError where another job runs."""
+    def start(self, title: str, do: Callable[[Job], Notice]) -> None:
+        """Run it beside; what it returns is the notice. Raises BusyError where another job runs."""
         with self._lock:
             if self.job is not None:
                 raise BusyError(f"'{self.job.title}' still runs; wait for its end, or cancel it.")
@@ -98,11 +98,11 @@ class Work:
             self._thread.start()
         self.changed()
 
-    def _run(self, job: Job, do: Callable[[Job], str]) -> None:
+    def _run(self, job: Job, do: Callable[[Job], Notice]) -> None:
         title = job.title
         notice = Notice("act", f"{title} stopped by an error of bitsmith, of which the terminal says more; what was finished is kept.")
         try:
-            notice = Notice("good", do(job))
+            notice = do(job)
         except CancelledError:
             notice = Notice("look", f"{job.title}: cancelled. Nothing was changed.")
         except BitsmithError as problem:
