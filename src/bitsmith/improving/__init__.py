@@ -11,6 +11,7 @@ REFINEMENTS: dict[str, str] = {
     "equalize": "equalize",
     "correct_bias": "correct_bias",
     "round_weights": "round_weights",
+    "learn_rounding": "learn_rounding",
 }
 
 __all__ = ["REFINEMENTS", "Draft", "Progress", "Refinement", "check_refinements", "refinement_named"]
