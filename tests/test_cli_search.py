@@ -36,6 +36,13 @@ def test_sensitivity_says_who_hurts(here: Path) -> None:
     assert len(json.loads((here / "d.json").read_text())["effects"]) > 5
 
 
+def test_sensitivities_go_into_a_report(here: Path) -> None:
+    run("sensitivity", "digits.onnx", *MEASURED, "--widths", "8,4", "--fast", "-o", "d.json")
+    run("quantize", "digits.onnx", "--data", "digits-calibration.npz", "-o", "d.onnx")
+    run("report", "digits.onnx", "d.onnx", "--sensitivity", "d.json", "-o", "d.html")
+    assert "Sensitivity</h2>" in (here / "d.html").read_text()
+
+
 def test_sensitivity_as_data_without_labels(here: Path) -> None:
     found = json.loads(run("sensitivity", "digits.onnx", "--data", "digits-calibration.npz", "--fast", "--roles", "weights", "--json"))
     assert found["made"]["fast"]

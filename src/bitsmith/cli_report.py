@@ -1,5 +1,6 @@
 """The command that writes a page about a quantized file."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,8 @@ def report(
     output: Page,
     data: MaybeTested = None,
     stats: Statistics = None,
+    sensitivity: Annotated[Path | None, typer.Option(metavar="FILE", show_default=False, help=(
+        "Sensitivities of the layers, which 'bitsmith sensitivity -o FILE' wrote."))] = None,
     latency: Annotated[bool, typer.Option("--latency", metavar="", help="Measure how long one sample takes in both.")] = False,
     image: Images = None,
     limit: Limit = None,
@@ -31,6 +34,7 @@ def report(
     """
     from bitsmith import display, workflow
     from bitsmith.analysis.report_rows import ReportExtras
+    from bitsmith.analysis.sensitivity_file import load_sensitivity
     from bitsmith.calibration.collection import Collection
     from bitsmith.calibration.statistics_file import load_statistics
     from bitsmith.terminal import progress_bar
@@ -41,7 +45,8 @@ def report(
         quantized,
         output,
         data=None if data is None else open_samples(data, workflow.load(network), image, limit),
-        extras=ReportExtras(Collection({}) if stats is None else load_statistics(stats), latency),
+        extras=ReportExtras(Collection({}) if stats is None else load_statistics(stats), latency,
+                            [] if sensitivity is None else load_sensitivity(sensitivity).rows()),
         progress=progress_bar,
     )
     show([display.wrote([output])], {"files": [str(output)]}, as_json)

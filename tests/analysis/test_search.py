@@ -166,6 +166,14 @@ def test_without_labels_answers_are_compared() -> None:
     assert "no labels" in found.notes[0]
 
 
+def test_a_third_set_confirms_where_there_is_one() -> None:
+    network, x, test, labels = material()
+    found = bs.search(network, x, test=(test[:150], labels[:150]), confirm=(test[150:], labels[150:]), goal=replace(GOAL, fast=True))
+    assert found.best is not None
+    assert found.best.confirmed is not None
+    assert (found.best.searched.samples, found.best.confirmed.samples) == (150, 250)
+
+
 def test_no_time_still_gives_a_measured_answer() -> None:
     network, x, test, labels = material()
     found = bs.search(network, x, test=(test, labels), goal=replace(GOAL, seconds=1e-3))
