@@ -73,6 +73,8 @@ def place(graph: ir.Graph, recipe: Recipe, accepts: Accepts) -> Placement:
     for node in placement.integer:
         if asks_first(node):
             ask(placement, node, accepts)
+    if not accepts.floats:
+        want_curves_at_the_end(placement, graph)
     before = -1
     while before != len(placement.shared):
         before = len(placement.shared)
@@ -80,6 +82,15 @@ def place(graph: ir.Graph, recipe: Recipe, accepts: Accepts) -> Placement:
         spread_backward(placement, graph)
     drop_those_left_out(placement)
     return placement
+
+
+def want_curves_at_the_end(placement: Placement, graph: ir.Graph) -> None:
+    """Where there is no float arithmetic, an activation function that ends the network becomes a table, and so needs codes."""
+    for value in graph.outputs:
+        node = value.producer()
+        operator = None if node is None else operator_of(node)
+        if operator is not None and operator.flow is Flow.NONE and operator.pointwise and is_float(value):
+            placement.want(value)
 
 
 def classify(placement: Placement, node: ir.Node, recipe: Recipe, slow: str) -> None:

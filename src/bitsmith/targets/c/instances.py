@@ -9,7 +9,8 @@ from importlib.resources import files
 from bitsmith.targets.c.call import SHORT, Call
 
 MARK = "/* kernel */\n"
-ORDER = ("requantize", "weight_at", "dot")      # parts, each before those that call it
+ORDER = ("requantize", "weight_at", "dot", "dsp", "saturate", "widen", "block", "finish_pair")      # parts, each before those that call it
+TOLD_APART = ("int4", "from_zero", "between")   # variants of parts that have the same types
 
 
 @cache
@@ -45,16 +46,16 @@ class Instances:
 
 def variants(role: str, file: str, parts: Mapping[str, str]) -> list[str]:
     """What tells an instance from those with the same types: weight_at_int4 -> int4, also in what calls it."""
-    own = file.removeprefix(role).strip("_")
-    found = [own] if own and role != "requantize" else []
-    for word in ("int4", "from_zero"):
+    own = file.removeprefix(role).strip("_").replace("multiplier", "")
+    found = [own] if own else []
+    for word in ("int4", "from_zero", "shift"):
         if word not in found and any(f"_{word}_" in f"{name}_" for name in parts.values()):
             found.append(word)
     return found
 
 
 def uses(text: str, word: str) -> bool:
-    return re.search(rf"\b{word}\b", text) is not None
+    return re.search(rf"\b{word}(?=_[a-z]|\b)", text) is not None
 
 
 def rename(text: str, words: Mapping[str, str]) -> str:

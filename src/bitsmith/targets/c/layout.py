@@ -136,7 +136,6 @@ def arrange(program: Program, sizes: Mapping[str, Sizes]) -> Arrangement:
     shapes = measure(program, sizes)
     arrangement = Arrangement({n: Stored.natural(*shapes[n]) for n in program.inputs}, tuple(program.inputs))
     for instruction in program.instructions:
-        refuse_float(instruction)
         assert not isinstance(instruction, CallFloat)
         rule = RULES[type(instruction)]
         rule(arrangement, instruction, Stored.natural(*shapes[instruction.output]))
@@ -158,7 +157,7 @@ def settle_output(arrangement: Arrangement, name: str) -> str:
 
 def measure(program: Program, sizes: Mapping[str, Sizes]) -> dict[str, tuple[Sizes, np.dtype[Any]]]:
     """Shape (without the batch) and kind of every value's codes: what the program makes of one sample of zeros."""
-    for instruction in program.instructions:
+    for instruction in sorted(program.instructions, key=lambda i: not isinstance(i, CallFloat)):     # the cause before its doors
         refuse_float(instruction)
     zeros = {n: np.zeros((1, *sizes[n]), np.int64 if e is None else np.float32) for n, e in program.inputs.items()}
     names = [*program.inputs, *(i.output for i in program.instructions if not isinstance(i, CallFloat))]

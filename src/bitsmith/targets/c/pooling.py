@@ -9,7 +9,7 @@ from bitsmith.integer.rescaling import FixedAverage
 from bitsmith.integer.windows import Window
 from bitsmith.targets.c.call import Call, Entries, Fields, Place, Table
 from bitsmith.targets.c.geometry import Geometry
-from bitsmith.targets.c.rounding import code_fields, rounding_fields, rounding_part
+from bitsmith.targets.c.rounding import code_fields, rounding_fields, rounding_part, way_of
 from bitsmith.targets.c.stored import nest
 
 
@@ -53,10 +53,10 @@ def describe_mean(step: Mean, place: Place) -> list[Call]:
     kept_axes, gone_axes = ([axis for axis in source.order if (axis in gone) == going] for going in (False, True))
     kept, inner = (nest([source.shape[a] for a in axes], [steps[a] for a in axes], depth=3, owner=step.output)
                    for axes in (kept_axes, gone_axes))
-    count = source.count // max(1, result.count)
+    count, way = source.count // max(1, result.count), way_of(step.requantize, place.rounding)
     if not summed(count, *step.source.steps).fit(32).all():
         raise TargetError(f"The sum of {count} codes in '{step.output}' may leave int32: give '{step.inputs[0]}' fewer bits.")
     entries: Entries = {"count": kept.counts, "step": kept.steps[0], "inner_count": inner.counts, "inner_step": inner.steps[0],
-               "start": -count * step.source.zero_point, "rounding": rounding_fields(step.requantize, place.rounding)}
+               "start": -count * step.source.zero_point, "rounding": rounding_fields(step.requantize, way)}
     return [Call("mean", {"source_t": source.c_type, "result_t": result.c_type}, Fields(entries), step.inputs, step.output,
-                 f"mean of {count} elements, {result.count} times", rounding_part(place.rounding))]
+                 f"mean of {count} elements, {result.count} times", rounding_part(way))]

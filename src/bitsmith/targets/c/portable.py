@@ -40,4 +40,3 @@ PORTABLE: Mapping[type, Describe] = {
     Gather: describe_gather,
     Reorder: describe_reorder,
 }
-FLAVOURS: Mapping[str, Mapping[type, Describe]] = {"portable": PORTABLE}

@@ -44,6 +44,11 @@ def code_fields(codes: CodeRange) -> dict[str, Entry]:
     return {"zero_point": codes.zero_point, "low": codes.low, "high": codes.high}
 
 
+def way_of(requantize: Requantize, rounding: str) -> str:
+    """A mean over a count that is no power of two needs a multiplier, even where all scales are powers of two."""
+    return "multiplier" if rounding == "shift" and not only_shifts([requantize]) else rounding
+
+
 def only_shifts(requantizes: Iterable[Requantize]) -> bool:
     """True where every real multiplier is a power of two."""
     return all(isinstance(r, FixedPoint) and bool(np.isin(r.multiplier, (0, ONE)).all()) for r in requantizes)
