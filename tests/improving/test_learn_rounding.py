@@ -73,7 +73,7 @@ def test_blocks_gain_on_what_they_begin_with_and_every_weight_stands_on_a_code(m
         assert array is not None
         np.testing.assert_array_equal(learned.plan.encodings[name].simulate(array), array)
         assert "learned" in learned.plan.reasons[name]
-    assert "learned with its block" in learned.plan.reasons["conv1.weight"]
+    assert any("learned with its block" in reason for reason in learned.plan.reasons.values())
     assert dict(learned.plan.encodings) == dict(draft.plan.encodings)
 
 
