@@ -1,0 +1,8 @@
+"""Which kernels there are to choose from, by name."""
+
+from collections.abc import Mapping
+
+from bitsmith.targets.c.call import Describe
+from bitsmith.targets.c.portable import PORTABLE
+
+FLAVOURS: Mapping[str, Mapping[type, Describe]] = {"portable": PORTABLE}
