@@ -36,6 +36,7 @@ from bitsmith.analysis.sensitivity_samples import Samples, spread
 from bitsmith.calibration.collection import Collection
 from bitsmith.errors import BitsmithError, RecipeError
 from bitsmith.improving import check_refinements
+from bitsmith.improving.draft import Draft
 from bitsmith.loading.data import open_data
 from bitsmith.planning.plan import Plan
 from bitsmith.planning.recipe import Recipe, load_recipe
@@ -48,6 +49,9 @@ BUDGET = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)
 FOR_SENSITIVITY = 0.3       # of the time
 FOR_MEASURING = 0.9         # of the time, sensitivities included; the rest is for confirming
 BISECTIONS = 9
+FIRST_NOISE = 0.03          # a share of the outputs' power that often costs about a point: bisecting begins here
+STRIDE = 4.0                # times more or less noise, until one point is within the tolerance and one is not
+MOST_HELD = 3
 CLOSE = 0.01                # of the logarithm of noise: bisecting further would measure the same assignment again
 TRIES = 12                  # greedy steps in vain, one after the other, before the search ends
 REPAIRS = 4
@@ -119,6 +123,7 @@ class Hunt:
     advance: Progress | None
     known: dict[str, int] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
+    held: list[tuple[float, str, Draft]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.known = {key_of(point.assignment()): number for number, point in enumerate(self.found.points)}
@@ -132,10 +137,17 @@ class Hunt:
         key = key_of(assignment)
         if key not in self.known:
             self.known[key] = len(self.found.points)
-            self.keep(replace(self.found, points=(*self.found.points, self.bench.measure(assignment))))
+            point, draft = self.bench.measure(assignment)
+            self.keep(replace(self.found, points=(*self.found.points, point)))
+            self.hold(point, draft)
             if self.advance is not None:
                 self.advance(len(self.found.points), None)
         return self.found.points[self.known[key]]
+
+    def hold(self, point: Point, draft: Draft) -> None:
+        """Keep the networks of the cheapest points within the tolerance, for confirming: refinements take long."""
+        if self.within(point):
+            self.held = sorted([*self.held, (self.cost(point), key_of(point.assignment()), draft)], key=lambda h: h[:2])[:MOST_HELD]
 
     def keep(self, found: Search) -> None:
         self.found = found
@@ -149,7 +161,8 @@ class Hunt:
     def confirm(self, number: int) -> Point:
         """A point on the samples held out, looked at now or before."""
         if (point := self.found.points[number]).confirmed is None:
-            point = self.bench.confirm(point)
+            key = key_of(point.assignment())
+            point = self.bench.confirm(point, next((draft for _, held, draft in self.held if held == key), None))
             self.keep(replace(self.found, points=(*self.found.points[:number], point, *self.found.points[number + 1:])))
         return point
 
@@ -273,15 +286,16 @@ def bisect(hunt: Hunt, quietest: Assignment, narrowest: Assignment) -> Assignmen
     if hunt.within(hunt.measure(narrowest)):
         return narrowest
     best, low, high = quietest, max(hunt.problem.noise_of(quietest), 1e-12), hunt.problem.noise_of(narrowest)
+    guess = FIRST_NOISE
     for _ in range(BISECTIONS):
         if hunt.late or high <= low * (1 + CLOSE):
             break
-        middle = math.sqrt(low * high)
+        middle = guess if low < guess < high else math.sqrt(low * high)
         tried = cheapest(hunt.problem, middle)
         if tried is not None and hunt.within(hunt.measure(tried)):
-            best, low = tried, middle
+            best, low, guess = tried, middle, middle * STRIDE
         else:
-            high = middle
+            high, guess = middle, middle / STRIDE
     return best
 
 

@@ -62,15 +62,15 @@ class Bench:
             draft = refinement_named(name)(draft, None)
         return draft
 
-    def measure(self, assignment: Assignment) -> Point:
-        """One assignment on the samples for searching."""
+    def measure(self, assignment: Assignment) -> tuple[Point, Draft]:
+        """One assignment on the samples for searching, and the network that was measured."""
         recipe = self.recipe(assignment)
         draft = self.draft(recipe)
-        return Point(widths_of(assignment), recipe, costs_of(draft.network.graph, draft.plan), loss(draft, self.searched))
+        return Point(widths_of(assignment), recipe, costs_of(draft.network.graph, draft.plan), loss(draft, self.searched)), draft
 
-    def confirm(self, point: Point) -> Point:
-        """The same point on the samples held out."""
-        return replace(point, confirmed=loss(self.draft(point.recipe), self.confirmed))
+    def confirm(self, point: Point, draft: Draft | None) -> Point:
+        """The same point on the samples held out; made again where its network is not at hand."""
+        return replace(point, confirmed=loss(draft or self.draft(point.recipe), self.confirmed))
 
 
 def merged(rules: Mapping[tuple[str, str], Rule]) -> Iterator[Rule]:
