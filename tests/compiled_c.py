@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bitsmith.integer.program import Program
-from bitsmith.targets.c.firmware import Firmware, translate
+from bitsmith.targets.c.firmware import Choices, Firmware, translate
+from bitsmith.targets.c.run import door_bytes
 from bitsmith.targets.c.source import write_source
 
 Array = npt.NDArray[Any]
@@ -39,7 +40,7 @@ class Case:
 
     program: Program
     codes: Mapping[str, Array]
-    rounding: str = "multiplier"
+    choices: Choices = field(default_factory=Choices)
 
     @property
     def samples(self) -> int:
@@ -47,7 +48,7 @@ class Case:
 
     @property
     def firmware(self) -> Firmware:
-        return translate(self.program, {name: codes.shape[1:] for name, codes in self.codes.items()}, rounding=self.rounding)
+        return translate(self.program, {name: codes.shape[1:] for name, codes in self.codes.items()}, self.choices)
 
     def expected(self) -> dict[str, Array]:
         """What the program makes of the codes: at its door they are the nearest to the numbers that they stand for."""
@@ -68,10 +69,11 @@ def run_in_c(cases: Sequence[Case], folder: Path, *, compiler: str = "gcc", flag
         headers += [f'#include "{prefix}_weights.c"', f'#include "{prefix}.c"']      # one translation unit compiles faster
         calls.append(f"run_{prefix}({case.samples}) != 0")
         functions.append(driver(texts["main.c"], prefix))
-        given += b"".join(door_bytes(case.codes[d.name][i]) for i in range(case.samples) for d in firmware.inputs)
+        given += b"".join(door_bytes(d, case.codes[d.name][i]) for i in range(case.samples) for d in firmware.inputs)
     main = f"int main(void)\n{{\n    return {' || '.join(calls)};\n}}\n"
     (folder / "driver.c").write_text("\n".join(["#include <stdio.h>", "#include <stdlib.h>", *headers, *functions, main]))
-    build = subprocess.run([compiler, *STRICT, *flags, "driver.c", "-o", "driver"], cwd=folder, capture_output=True, text=True, check=False)
+    command = [compiler, *STRICT, *flags, "driver.c", "-o", "driver", "-lm"]
+    build = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert build.returncode == 0, build.stderr[:4000]
     ran = subprocess.run([folder / "driver"], input=given, capture_output=True, check=False)
     assert ran.returncode == 0, ran.stderr.decode()[:4000]
@@ -84,10 +86,6 @@ def driver(main: str, prefix: str) -> str:
              for line in main.splitlines() if "fread" in line]
     writes = [line.strip() for line in main.splitlines() if "fwrite" in line and "_trace" not in line and "bytes, stdout" not in line]
     return DRIVER.format(prefix=prefix, PREFIX=prefix.upper(), reads="\n".join(reads), writes="\n".join(writes))
-
-
-def door_bytes(codes: Array) -> bytes:
-    return codes.astype(np.int32).tobytes() if codes.dtype == np.int64 else codes.tobytes()
 
 
 def split(output: bytes, cases: Sequence[Case], firmwares: Sequence[Firmware]) -> list[dict[str, Array]]:

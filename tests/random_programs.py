@@ -33,6 +33,7 @@ from bitsmith.integer.requantization import FixedPoint
 from bitsmith.integer.rescaling import FixedAverage, FixedTotal
 from bitsmith.integer.windows import Window, dilated_sizes
 from bitsmith.numerics import Encoding, Integer
+from bitsmith.targets.c.firmware import Choices
 
 FORMATS = (Integer(8, signed=False), Integer(8, signed=False), Integer(8), Integer(16))
 NARROW = FORMATS[:3]
@@ -294,7 +295,7 @@ class Maker:
             inner = self.random.integers(form.lowest, form.highest + 1, shape)
             codes[name] = np.where(self.random.integers(0, 3, shape) == 0, ends, inner).astype(form.storage)
         program = Program(tuple(self.instructions), self.inputs, outputs, {n: e for n, (_, e) in self.values.items()})
-        return Case(program, codes, "shift" if self.powers else "multiplier")
+        return Case(program, codes, Choices("shift" if self.powers else "multiplier", channels_last=self.pick(True, False)))
 
     def values_read_by(self, tokens: str) -> int:
         return next(self.values[i.output][0][0] for i in self.instructions if tokens in i.inputs)

@@ -38,7 +38,7 @@ ChannelsOf = Annotated[list[str] | None, typer.Option(metavar="NAME", show_defau
 RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help="A recipe's name or a .toml file.")]
 TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help="Where it will run: onnxruntime, tensorrt, onnx or c.")]
 Requantize = Annotated[str | None, typer.Option(metavar="WAY", show_default=False, help=(
-    "How C rounds accumulators: multiplier, or shift (then all scales are powers of two)."))]
+    "How C rounds accumulators: by multiplier, shift (then all scales are powers of two) or float."))]
 Ends = Annotated[str | None, typer.Option("--ends", metavar="FORMAT", show_default=False, help=(
     "Format for the first and last layers: a width such as 8 or 16, a name such as int8, or float."))]
 Everything = Annotated[bool, typer.Option("--everything", metavar="", help="Quantize also what the target runs faster in float.")]

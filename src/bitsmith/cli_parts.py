@@ -45,16 +45,16 @@ def check_written(output: Path, target: str, network: Path) -> None:
 
 
 def is_c(target: str) -> bool:
-    return target.partition("-")[0] == "c"
+    return target.partition(":")[0] == "c"
 
 
 def chosen_target(target: str, requantize: str | None) -> str:
     """The target that rounds as asked. Raises BitsmithError for a way that it has not."""
     if requantize is None or (is_c(target) and requantize == "multiplier"):
         return target
-    if not is_c(target) or requantize != "shift":
-        raise BitsmithError(f"Target '{target}' cannot requantize by {requantize!r}; C can by 'multiplier' or 'shift' (--target c).")
-    return "c-shift"
+    if not is_c(target) or requantize not in ("shift", "float"):
+        raise BitsmithError(f"Target '{target}' cannot requantize by {requantize!r}; C can by multiplier, shift or float (--target c).")
+    return f"{target}{',' if ':' in target else ':'}{requantize}"
 
 
 def network_in(path: Path) -> Path:

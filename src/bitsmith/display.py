@@ -144,9 +144,11 @@ def firmware_rows(result: "Quantized") -> list[list[Any]]:
 
 def firmware_sizes(result: "Quantized") -> dict[str, int]:
     """Bytes of flash and memory that the C takes, its code not counted."""
-    from bitsmith.targets.c import targets
+    from bitsmith.targets import target_named
+    from bitsmith.targets.c import CTarget
 
-    target = targets(lambda network, plan: network)[result.target]
+    target = target_named(result.target)
+    assert isinstance(target, CTarget)
     firmware = target.translate(result.refined, result.plan)
     return {"tables": firmware.table_bytes, "arena": firmware.arena.size, "least_arena": firmware.arena.lower_bound}
 

@@ -23,7 +23,7 @@ from bitsmith.calibration.channels import MOST_CHANNELS
 from bitsmith.calibration.collection import Collection
 from bitsmith.errors import DataError, StatisticsError
 from bitsmith.improving import Draft, check_refinements, refinement_named
-from bitsmith.integer.instructions import FIXED_POINT, FLOAT32
+from bitsmith.integer.instructions import FLOAT32
 from bitsmith.integer.program import Program
 from bitsmith.loading import from_onnx
 from bitsmith.loading.data import Data, open_data
@@ -165,12 +165,15 @@ class Quantized:
     @property
     def engine(self) -> str:
         """The engine that computes as the target does: onnxruntime, or integers only, where the target has no float arithmetic."""
-        return "onnxruntime" if target_named(self.target).accepts.floats else "program-fixed-point"
+        target = target_named(self.target)
+        if target.accepts.floats:
+            return "onnxruntime"
+        return "program" if target.arithmetic is FLOAT32 else "program-fixed-point"
 
     @property
     def program(self) -> Program:
         """The integer program."""
-        return lower(self.refined, self.plan, arithmetic=FLOAT32 if self.engine == "onnxruntime" else FIXED_POINT)
+        return lower(self.refined, self.plan, arithmetic=target_named(self.target).arithmetic)
 
     def write(self, path: str | Path) -> list[Path]:
         """Write the network and its plan. Returns the files."""

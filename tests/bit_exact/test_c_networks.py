@@ -18,7 +18,8 @@ from bitsmith.lowering import lower
 from bitsmith.planning import recipes
 from bitsmith.planning.recipe import Recipe, Rule
 from bitsmith.rewrites.simplify import simplify
-from bitsmith.targets import TARGETS
+from bitsmith.targets import TARGETS, target_named
+from bitsmith.targets.c import CTarget
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 WITHOUT_FLOAT = ("conv_bn_relu", "depthwise", "mlp", "swish", "two_in_two_out", "transposed", "one_dimensional", "rearranged")
@@ -35,9 +36,11 @@ def case_of(name: str, recipe: Recipe, target: str = "c") -> Case:
     network = load(model.SerializeToString())
     simplify(network)
     feeds = networks.feeds(model, 6)
-    program = lower(network, plan_for(network, feeds, recipe, TARGETS[target].accepts), arithmetic=FIXED_POINT)
+    wanted = target_named(target)
+    assert isinstance(wanted, CTarget)
+    program = lower(network, plan_for(network, feeds, recipe, wanted.accepts), arithmetic=wanted.arithmetic)
     codes = {n: feeds[n] if e is None else e.quantize(feeds[n]) for n, e in program.inputs.items()}
-    return Case(program, codes, "shift" if target == "c-shift" else "multiplier")
+    return Case(program, codes, wanted.choices)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -54,7 +57,14 @@ def test_sums_and_products_beyond_int32_are_refused_by_name() -> None:
 
 def test_small_networks_by_shift(tmp_path: Path) -> None:
     powers = recipes.int8().with_rules(Rule(power_of_two=True))
-    assert_same_codes([case_of(name, powers, "c-shift") for name in WITHOUT_FLOAT], tmp_path)
+    assert_same_codes([case_of(name, powers, "c:shift") for name in WITHOUT_FLOAT], tmp_path)
+
+
+@pytest.mark.parametrize("recipe", ["int8", "int16", "asymmetric"])
+def test_small_networks_rounded_in_float(recipe: str, tmp_path: Path) -> None:
+    """As onnxruntime rounds."""
+    names = [name for name in WITHOUT_FLOAT if (recipe, name) not in TOO_WIDE]
+    assert_same_codes([case_of(name, RECIPES[recipe], "c:float,channels-last") for name in names], tmp_path)
 
 
 @pytest.mark.parametrize("name", IN_FLOAT)

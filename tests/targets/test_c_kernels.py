@@ -18,7 +18,7 @@ from bitsmith.integer.instructions import Convolve, MatrixMultiply
 from bitsmith.integer.program import Program
 from bitsmith.integer.windows import Window
 from bitsmith.numerics import Integer
-from bitsmith.targets.c.firmware import translate
+from bitsmith.targets.c.firmware import Choices, translate
 from bitsmith.targets.c.source import write_source
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
@@ -116,7 +116,7 @@ def test_what_has_no_kernel_is_refused_by_name() -> None:
         _ = convolution(Maker(0), Window.of((2, 2)), requantized=False).firmware
     case = convolution(Maker(0), Window.of((2, 2)))
     with pytest.raises(TargetError, match="'v0' is not rounded by a shift"):
-        translate(case.program, {"in0": (2, 4, 4)}, rounding="shift")
+        translate(case.program, {"in0": (2, 4, 4)}, Choices(rounding="shift"))
 
 
 def test_float_is_refused_by_name() -> None:

@@ -4,13 +4,22 @@ from bitsmith.errors import TargetError
 from bitsmith.targets import c, onnx
 from bitsmith.targets.target import Target
 
-TARGETS: dict[str, Target] = {**onnx.TARGETS, **c.targets(onnx.STANDARD.build)}
+TARGETS: dict[str, Target] = {**onnx.TARGETS, "c": c.CTarget(onnx.STANDARD.build)}
 
 __all__ = ["TARGETS", "Target", "target_named"]
 
 
 def target_named(name: str) -> Target:
-    """The target with this name. Raises TargetError for a name that no target has."""
-    if name not in TARGETS:
+    """The target with this name; behind a colon it may say how it is wanted: 'c:shift', 'c:cortex-m,channels-last'.
+
+    Raises TargetError for a name that no target has, or a wish that it does not know.
+    """
+    plain, _, wishes = name.partition(":")
+    if plain not in TARGETS:
         raise TargetError(f"No target is called {name!r}; there are {', '.join(TARGETS)}.")
-    return TARGETS[name]
+    target = TARGETS[plain]
+    if not wishes:
+        return target
+    if not isinstance(target, c.CTarget):
+        raise TargetError(f"Target '{plain}' knows no wishes such as {wishes!r}; only 'c' does.")
+    return target.wanted(wishes.split(","))

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import onnx_ir as ir
 
+from bitsmith.integer.instructions import Arithmetic
 from bitsmith.planning.accepts import Accepts
 from bitsmith.planning.plan import Plan
 
@@ -14,6 +15,8 @@ class Target(Protocol):
 
     @property
     def accepts(self) -> Accepts: ...
+    @property
+    def arithmetic(self) -> Arithmetic: ...
     def build(self, network: ir.Model, plan: Plan) -> ir.Model:
         """The network with Q/DQ where the plan has encodings, for onnxruntime to run."""
         ...

@@ -6,7 +6,7 @@ import numpy as np
 
 from bitsmith.errors import TargetError
 from bitsmith.integer.instructions import AddRescaled, Clamp, LookUp, MultiplyRescaled, Rescale
-from bitsmith.integer.rescaling import FixedTotal
+from bitsmith.integer.rescaling import FixedTotal, FloatTotal
 from bitsmith.targets.c.call import Call, Entries, Entry, Fields, Place, Table
 from bitsmith.targets.c.products import broadcast_steps
 from bitsmith.targets.c.rounding import code_fields, rounding_fields, rounding_part
@@ -17,9 +17,7 @@ NARROW = 2**31
 
 def describe_sum(step: AddRescaled, place: Place) -> list[Call]:
     """Two values that may broadcast, or several of one shape."""
-    if not isinstance(step.total, FixedTotal):
-        raise TargetError(f"'{step.output}' is added by {type(step.total).__name__}, for which there is no C yet.")
-    return [add_pair(step, step.total, place) if len(step.inputs) == 2 else add_several(step, step.total, place)]
+    return [add_pair(step, place) if len(step.inputs) == 2 else add_several(step, place)]
 
 
 def sum_type(step: AddRescaled, total: FixedTotal) -> str:
@@ -28,27 +26,49 @@ def sum_type(step: AddRescaled, total: FixedTotal) -> str:
     return "int32_t" if reach + 2 ** (total.shift - 1) < NARROW else "int64_t"
 
 
-def add_pair(step: AddRescaled, total: FixedTotal, place: Place) -> Call:
+def add_pair(step: AddRescaled, place: Place) -> Call:
     left, right, result = (place.stored[name] for name in (*step.inputs, step.output))
-    entries: dict[str, Entry] = {}
-    for side, multiplier, zero in zip(("left", "right"), total.multipliers, total.zero_points, strict=True):
-        entries |= {f"{side}_zero": zero, f"{side}_multiplier": multiplier}
-    types = {"sum_t": sum_type(step, total), "left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type}
+    kernel, types, entries = ("add", *pair_in_integers(step, step.total)) if isinstance(step.total, FixedTotal) else (
+        "add_float", {}, in_float(step))
+    types |= {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type}
     return Call(
-        "add", types, Fields({**pair_loops(left, right, result, step.output), **entries, "shift": total.shift, **code_fields(total.codes)}),
-        step.inputs, step.output, f"sum, {result.count} elements", leads=pair_leads(step.inputs, left, right, result),
+        kernel, types, Fields({**pair_loops(left, right, result, step.output), **entries}), step.inputs, step.output,
+        f"sum, {result.count} elements", leads=pair_leads(step.inputs, left, right, result),
     )
 
 
-def add_several(step: AddRescaled, total: FixedTotal, place: Place) -> Call:
+def pair_in_integers(step: AddRescaled, total: FixedTotal) -> tuple[dict[str, str], dict[str, Entry]]:
+    """(types, fields) that say how two values are added."""
+    entries: dict[str, Entry] = {"shift": total.shift, **code_fields(total.codes)}
+    for side, multiplier, zero in zip(("left", "right"), total.multipliers, total.zero_points, strict=True):
+        entries |= {f"{side}_zero": zero, f"{side}_multiplier": multiplier}
+    return {"sum_t": sum_type(step, total)}, entries
+
+
+def in_float(step: AddRescaled) -> dict[str, Entry]:
+    """Fields that say how values are added in float."""
+    total = step.total
+    assert isinstance(total, FloatTotal)
+    return {"ratio": Table(np.append(total.ratios, total.offset), "float"),
+            "zero_after": 0 if total.zero_first else total.codes.zero_point, "low": total.codes.low, "high": total.codes.high}
+
+
+def add_several(step: AddRescaled, place: Place) -> Call:
     sources, result = [place.stored[name] for name in step.inputs], place.stored[step.output]
     if len({(s.c_type, s.shape) for s in sources}) != 1 or sources[0].shape != result.shape:
         raise TargetError(f"'{step.output}' adds {len(sources)} values of different shapes or widths; add them two by two in the network.")
-    entries: Entries = {"count": result.count, "operands": len(sources), "zero": Table(np.asarray(total.zero_points), "int32_t"),
-               "multiplier": Table(np.asarray(total.multipliers), "int32_t"), "shift": total.shift}
-    types = {"sum_t": sum_type(step, total), "source_t": sources[0].c_type, "result_t": result.c_type}
-    return Call("add_many", types, Fields({**entries, **code_fields(total.codes)}), step.inputs, step.output,
+    kernel, types, entries = ("add_many", *several_in_integers(step, step.total)) if isinstance(step.total, FixedTotal) else (
+        "add_many_float", {}, in_float(step))
+    types |= {"source_t": sources[0].c_type, "result_t": result.c_type}
+    return Call(kernel, types, Fields({"count": result.count, "operands": len(sources), **entries}), step.inputs, step.output,
                 f"sum of {len(sources)} values, {result.count} elements", together=True)
+
+
+def several_in_integers(step: AddRescaled, total: FixedTotal) -> tuple[dict[str, str], dict[str, Entry]]:
+    """(types, fields) that say how values are added."""
+    entries: dict[str, Entry] = {"zero": Table(np.asarray(total.zero_points), "int32_t"), "shift": total.shift,
+                                 "multiplier": Table(np.asarray(total.multipliers), "int32_t"), **code_fields(total.codes)}
+    return {"sum_t": sum_type(step, total)}, entries
 
 
 def describe_multiplication(step: MultiplyRescaled, place: Place) -> list[Call]:

@@ -9,8 +9,8 @@ from bitsmith.integer.memory import Arena, Buffer, Overlap, place
 from bitsmith.integer.program import Program
 from bitsmith.numerics.encoding import Encoding
 from bitsmith.targets.c.call import Call, Describe, Place, Table
-from bitsmith.targets.c.layout import Arrangement, arrange, in_memory
 from bitsmith.targets.c.flavours import FLAVOURS
+from bitsmith.targets.c.layout import Arrangement, arrange, in_memory
 from bitsmith.targets.c.rounding import only_shifts
 from bitsmith.targets.c.stored import C_TYPES, Sizes, Stored
 
@@ -24,6 +24,18 @@ class Door:
     stored: Stored
     offset: int
     encoding: Encoding | None
+
+
+@dataclass(frozen=True)
+class Choices:
+    """rounding       'multiplier', 'shift' where all scales are powers of two, or 'float'
+    flavour        which kernels: see FLAVOURS
+    channels_last  images come in as [height][width][channels]
+    """
+
+    rounding: str = "multiplier"
+    flavour: str = "portable"
+    channels_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class Firmware:
     constants: Mapping[str, Table]
     arena: Arena
     scratch: Mapping[int, str]
-    rounding: str
+    choices: Choices
 
     def owner(self, name: str) -> str:
         return self.owners.get(name, name)
@@ -54,20 +66,18 @@ class Firmware:
         return sum(t.bytes for c in self.calls for _, t in c.fields.tables()) + sum(t.bytes for t in self.constants.values())
 
 
-def translate(program: Program, sizes: Mapping[str, Sizes], *, rounding: str = "multiplier", flavour: str = "portable") -> Firmware:
+def translate(program: Program, sizes: Mapping[str, Sizes], choices: Choices = Choices()) -> Firmware:
     """Choose kernels, orders of memory and the arena.
 
-    sizes     of each input, without the batch
-    rounding  'multiplier', or 'shift' where all scales are powers of two, or 'float'
-    flavour   which kernels: see FLAVOURS
+    sizes  of each input, without the batch
 
     Raises TargetError, by name, for what has no kernel.
     """
-    if rounding == "shift":
+    if choices.rounding == "shift":
         check_powers(program)
-    arrangement = arrange(program, sizes)
-    spot = Place(arrangement.stored, rounding)
-    stages = [kernels_for(FLAVOURS[flavour], step)(step, spot) for step in arrangement.steps]
+    arrangement = arrange(program, sizes, channels_last_inputs=choices.channels_last)
+    spot = Place(arrangement.stored, choices.rounding)
+    stages = [kernels_for(FLAVOURS[choices.flavour], step)(step, spot) for step in arrangement.steps]
     arena, scratch = plan_arena(arrangement, stages)
     return Firmware(
         tuple(call for stage in stages for call in stage),
@@ -76,7 +86,7 @@ def translate(program: Program, sizes: Mapping[str, Sizes], *, rounding: str = "
         arrangement.stored, arrangement.memory,
         {name: Table(in_memory(codes, arrangement.stored[name]), C_TYPES[codes.dtype.name])
          for name, codes in arrangement.constants.items()},
-        arena, scratch, rounding,
+        arena, scratch, choices,
     )
 
 

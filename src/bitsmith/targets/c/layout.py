@@ -34,6 +34,7 @@ from bitsmith.integer.program import Program
 from bitsmith.numerics.formats import Array
 from bitsmith.targets.c.stored import Sizes, Stored, channels_last
 
+IMAGE = 3               # axes of an image, the batch not counted
 IN_FLOAT = "and this target computes in integers only; end the network before it, or choose the target 'onnxruntime'"
 
 
@@ -126,15 +127,19 @@ def wanted_natural(stored: Stored) -> Stored:
     return Stored.natural(stored.shape, stored.kind)
 
 
-def arrange(program: Program, sizes: Mapping[str, Sizes]) -> Arrangement:
+def arrange(program: Program, sizes: Mapping[str, Sizes], *, channels_last_inputs: bool = False) -> Arrangement:
     """Decide every value's order of memory.
 
-    sizes  of each input, without the batch
+    sizes                 of each input, without the batch
+    channels_last_inputs  inputs of three axes, images, come in as [height][width][channels]
 
     Raises TargetError for what has no integer kernel, by name.
     """
     shapes = measure(program, sizes)
-    arrangement = Arrangement({n: Stored.natural(*shapes[n]) for n in program.inputs}, tuple(program.inputs))
+    given = {n: Stored.natural(*shapes[n]) for n in program.inputs}
+    if channels_last_inputs:
+        given = {n: s.in_order(channels_last(len(s.shape))) if len(s.shape) == IMAGE else s for n, s in given.items()}
+    arrangement = Arrangement(given, tuple(program.inputs))
     for instruction in program.instructions:
         assert not isinstance(instruction, CallFloat)
         rule = RULES[type(instruction)]

@@ -5,7 +5,7 @@ import numpy as np
 from bitsmith.errors import TargetError
 from bitsmith.integer.bounds import summed
 from bitsmith.integer.instructions import AveragePool, MaxPool, Mean
-from bitsmith.integer.rescaling import FixedAverage
+from bitsmith.integer.rescaling import FixedAverage, FloatAverage
 from bitsmith.integer.windows import Window
 from bitsmith.targets.c.call import Call, Entries, Fields, Place, Table
 from bitsmith.targets.c.geometry import Geometry
@@ -25,18 +25,25 @@ def describe_max_pool(step: MaxPool, place: Place) -> list[Call]:
 
 
 def describe_average_pool(step: AveragePool, place: Place) -> list[Call]:
-    if not isinstance(step.average, FixedAverage):
-        raise TargetError(f"'{step.output}' is averaged by {type(step.average).__name__}, for which there is no C yet.")
     source, result, average = place.stored[step.inputs[0]], place.stored[step.output], step.average
+    assert isinstance(average, (FixedAverage, FloatAverage))
     geometry = Geometry.of(source, step.window, step.output)
     counts = [Table(axis_counts(geometry, axis, include_pad=step.include_pad), "uint16_t") for axis in range(2)]
-    entries: Entries = {"channels": geometry.channels, "zero": average.zero_point, "rows": counts[0], "columns": counts[1],
-               "multiplier": Table(average.multipliers, "int32_t"), "shift": Table(average.shifts, "uint8_t")}
+    entries: Entries = {"channels": geometry.channels, "zero": average.zero_point, "rows": counts[0], "columns": counts[1]}
+    kernel, scales = ("average_pool", by_count(average)) if isinstance(average, FixedAverage) else ("average_pool_float", in_float(average))
     return [Call(
-        "average_pool", {"source_t": source.c_type, "result_t": result.c_type},
-        Fields({**geometry.fields(), **entries, **code_fields(average.codes)}), step.inputs, step.output,
+        kernel, {"source_t": source.c_type, "result_t": result.c_type},
+        Fields({**geometry.fields(), **entries, **scales, **code_fields(average.codes)}), step.inputs, step.output,
         f"average of {geometry.says()}", leads=geometry.leads(step.inputs[0], source, result),
     )]
+
+
+def by_count(average: FixedAverage) -> Entries:
+    return {"multiplier": Table(average.multipliers, "int32_t"), "shift": Table(average.shifts, "uint8_t")}
+
+
+def in_float(average: FloatAverage) -> Entries:
+    return {"scale": Table(np.asarray([average.scale, average.output_scale]), "float")}
 
 
 def axis_counts(geometry: Geometry, axis: int, *, include_pad: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

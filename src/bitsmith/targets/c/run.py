@@ -13,13 +13,14 @@ import numpy as np
 import onnx_ir as ir
 
 from bitsmith.errors import TargetError
-from bitsmith.integer.instructions import FIXED_POINT
+from bitsmith.integer.instructions import FIXED_POINT, FLOAT32
 from bitsmith.integer.program import Program
 from bitsmith.loading.from_onnx import load
 from bitsmith.lowering import lower
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan, load_plan
-from bitsmith.targets.c.firmware import Door, Firmware, translate
+from bitsmith.targets.c.firmware import Choices, Door, Firmware, translate
+from bitsmith.targets.c.layout import in_memory
 from bitsmith.targets.c.sizes import input_sizes
 from bitsmith.targets.c.stored import Stored
 
@@ -56,14 +57,18 @@ class Folder:
 
     @cached_property
     def program(self) -> Program:
-        return lower(self.network, self.plan, arithmetic=FIXED_POINT)
+        return lower(self.network, self.plan, arithmetic=FLOAT32 if self.choices.rounding == "float" else FIXED_POINT)
+
+    @property
+    def choices(self) -> Choices:
+        """How the C was asked for."""
+        said = {name: value for name, value in self.plan.made_with.get("c", {}).items() if name != "prefix"}
+        return Choices(**said)
 
     @cached_property
     def firmware(self) -> Firmware:
         """As this bitsmith would write it: which codes the C reads and writes, in which order."""
-        said = self.plan.made_with.get("c", {})
-        return translate(self.program, input_sizes(self.network), rounding=said.get("rounding", "multiplier"),
-                         flavour=said.get("flavour", "portable"))
+        return translate(self.program, input_sizes(self.network), self.choices)
 
     def compile(self, into: Path, *, traced: bool = False) -> Path:
         """The executable, in `into`. Raises TargetError where there is no compiler, or where it complains."""
@@ -73,7 +78,7 @@ class Folder:
         made = into / ("traced" if traced else "plain")
         sources = [str((self.path / name).resolve()) for name in (f"{self.prefix}.c", f"{self.prefix}_weights.c", "main.c")]
         trace = [f"-D{self.prefix.upper()}_DEBUG"] if traced else []
-        ran = subprocess.run([compiler, *FLAGS, *trace, *sources, "-o", str(made)], capture_output=True, text=True, check=False)
+        ran = subprocess.run([compiler, *FLAGS, *trace, *sources, "-o", str(made), "-lm"], capture_output=True, text=True, check=False)
         if ran.returncode:
             raise TargetError(f"The compiler refuses '{self.path}': {ran.stderr.strip()[:1000]}")
         return made
@@ -117,7 +122,7 @@ class Compiled:
 
 
 def door_bytes(door: Door, codes: Array) -> bytes:
-    return np.ascontiguousarray(codes, np.int32 if door.encoding is None else door.stored.kind).tobytes()
+    return in_memory(codes.astype(np.int32 if door.encoding is None else door.stored.kind), door.stored).tobytes()
 
 
 def collect(pieces: list[bytes], values: list[tuple[str, Stored]]) -> dict[str, Array]:

@@ -23,7 +23,6 @@ class Writer:
     firmware: Firmware
     title: str
     prefix: str
-    flavour: str
     names: Names = field(default_factory=lambda: Names(TAKEN))
     instances: Instances = field(init=False)
     layers: list[str] = field(init=False)
@@ -44,7 +43,8 @@ class Writer:
         """What every template may say."""
         return {"title": comment(self.title), "version": version.VERSION, "prefix": self.prefix, "PREFIX": self.prefix.upper(),
                 "PREFIX_ARENA_BYTES": f"{self.prefix.upper()}_ARENA_BYTES", "PREFIX_DEBUG": f"{self.prefix.upper()}_DEBUG",
-                "arena_bytes": str(max(4, self.firmware.arena.size)), "lower_bound": str(self.firmware.arena.lower_bound)}
+                "arena_bytes": str(max(4, self.firmware.arena.size)), "lower_bound": str(self.firmware.arena.lower_bound),
+                **needs(self.firmware.choices.rounding == "float", self.prefix)}
 
     def tables(self) -> Iterator[tuple[str, str, Table]]:
         """(name, what it is for, table) of everything in flash."""
@@ -70,9 +70,19 @@ class Writer:
         return spot if self.firmware.stored[name].c_type == "uint8_t" else f"(void *)({spot})"
 
 
-def write_source(firmware: Firmware, *, title: str, prefix: str = "net", flavour: str = "portable") -> dict[str, str]:
+def needs(math: bool, prefix: str) -> dict[str, str]:
+    """What float mode includes, links and admits, and integer mode does not."""
+    return {
+        "includes": "#include <math.h>\n#include <string.h>" if math else "#include <string.h>",
+        "libraries": f"target_link_libraries({prefix} PUBLIC m)" if math else "",
+        "needs": "codes are rounded in float by `rintf` of `math.h`" if math else
+                 "no library beyond `string.h` and\n`stdint.h`, no floating point",
+    }
+
+
+def write_source(firmware: Firmware, *, title: str, prefix: str = "net") -> dict[str, str]:
     """File name -> text. The same firmware gives the same text."""
-    writer = Writer(firmware, title, prefix, flavour)
+    writer = Writer(firmware, title, prefix)
     body = "\n".join(write_call(writer, i) for i in range(len(firmware.calls))) or "    (void)memory;"
     code = fill(writer, "net.c", {
         "body": body, "kernels": "\n".join(writer.instances.texts.values()), "layers": "\n".join(layer_structs(writer)),
@@ -131,12 +141,18 @@ def door_declaration(writer: Writer, door: Door) -> str:
     """Constants and the function of an input or output."""
     name = writer.names.identifier(door.name)
     macro, is_input = f"{writer.prefix.upper()}_{name.upper()}", door in writer.firmware.inputs
-    lines = [f"/* {'Input' if is_input else 'Output'} '{comment(door.name)}': {door.stored.c_type} {extent(door.stored.shape)} */",
+    shape = f"{door.stored.c_type} {extent(door.stored.sizes)}{order_of(door)}"
+    lines = [f"/* {'Input' if is_input else 'Output'} '{comment(door.name)}': {shape} */",
              f"#define {macro}_COUNT {door.stored.count}"]
     if door.encoding is not None:
         scale = float(door.encoding.scale.reshape(()))
         lines += [f"#define {macro}_SCALE {scale!r}", f"#define {macro}_ZERO_POINT {int(door.encoding.zero_point.reshape(()))}"]
     return "\n".join([*lines, door_signature(writer, door) + ";", ""])
+
+
+def order_of(door: Door) -> str:
+    """A word where codes come in another order than the network says."""
+    return "" if door.stored.is_natural else ", channels last"
 
 
 def door_signature(writer: Writer, door: Door) -> str:
@@ -181,7 +197,7 @@ def read_me(writer: Writer) -> str:
             for call in writer.firmware.calls]
     return fill(writer, "README.md", {
         "table_bytes": f"{writer.firmware.table_bytes:,}", "macs": f"{sum(call.macs for call in writer.firmware.calls):,}",
-        "rounding": writer.firmware.rounding, "flavour": writer.flavour, "rows": "\n".join(rows),
+        "rounding": writer.firmware.choices.rounding, "flavour": writer.firmware.choices.flavour, "rows": "\n".join(rows),
     })
 
 

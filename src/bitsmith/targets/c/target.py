@@ -1,45 +1,78 @@
 """The target `c`: what it accepts, and the folder that it writes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
 
-from bitsmith.errors import BitsmithError
+from bitsmith.errors import BitsmithError, TargetError
 from bitsmith.files import write_atomically
-from bitsmith.integer.instructions import FIXED_POINT
+from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, Arithmetic
 from bitsmith.loading.to_onnx import save
 from bitsmith.lowering import lower
 from bitsmith.planning.accepts import Accepts
 from bitsmith.planning.plan import Plan
-from bitsmith.targets.c.firmware import Firmware, translate
+from bitsmith.targets.c.firmware import Choices, Firmware, translate
+from bitsmith.targets.c.flavours import FLAVOURS
 from bitsmith.targets.c.sizes import input_sizes
 from bitsmith.targets.c.source import write_source
 
 ACTIVATIONS = ("uint8", "int8", "int16", "uint16", *(f"uint{bits}" for bits in (7, 6, 5, 4, 3, 2)))
+ROUNDINGS = ("multiplier", "shift", "float")
 WEIGHTS = ("int8", "int4", *(f"int{bits}" for bits in (7, 6, 5, 3, 2)))
 
 
 @dataclass(frozen=True)
 class CTarget:
     """simulate  how the network is written with Q/DQ, for onnxruntime to show what the integers will do
-    name      of the target
     rounding  from accumulators to codes: by integer multiplier and shift, or by shift alone where scales are powers of two
     flavour   which kernels
+    channels_last  image inputs come as cameras give them, [height][width][channels]
     prefix    of every name in the C, and of its files
     """
 
     simulate: Callable[[ir.Model, Plan], ir.Model]
-    name: str = "c"
     rounding: str = "multiplier"
     flavour: str = "portable"
+    channels_last: bool = False
     prefix: str = "net"
+
+    @property
+    def name(self) -> str:
+        """With all wishes, so that `target_named` finds the same again."""
+        found = [self.rounding] * (self.rounding != "multiplier") + [self.flavour] * (self.flavour != "portable")
+        found += ["channels-last"] * self.channels_last
+        return ":".join(["c", ",".join(found)] if found else ["c"])
+
+    def wanted(self, wishes: Sequence[str]) -> "CTarget":
+        """The target as wished: a way of rounding, a flavour, 'channels-last'. Raises TargetError for other wishes."""
+        target = self
+        for wish in wishes:
+            if wish in ROUNDINGS:
+                target = replace(target, rounding=wish)
+            elif wish in FLAVOURS:
+                target = replace(target, flavour=wish)
+            elif wish == "channels-last":
+                target = replace(target, channels_last=True)
+            else:
+                known = ", ".join((*ROUNDINGS, *FLAVOURS, "channels-last"))
+                raise TargetError(f"The target 'c' does not know {wish!r}; it knows {known}.")
+        return target
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """How the integer program rounds that the C equals."""
+        return FLOAT32 if self.rounding == "float" else FIXED_POINT
 
     @property
     def accepts(self) -> Accepts:
         """Codes everywhere: there is no float arithmetic."""
         return Accepts(self.name, ACTIVATIONS, WEIGHTS, floats=False, blocked_weights=False, dynamic=False)
+
+    @property
+    def choices(self) -> Choices:
+        return Choices(self.rounding, self.flavour, self.channels_last)
 
     def build(self, network: ir.Model, plan: Plan) -> ir.Model:
         """The network with Q/DQ; its roundings are those of onnxruntime, so that single codes may differ from the C."""
@@ -47,8 +80,8 @@ class CTarget:
 
     def translate(self, network: ir.Model, plan: Plan) -> Firmware:
         """The firmware. Raises TargetError and LoweringError for what has no integer arithmetic, by name."""
-        program = lower(network, plan, arithmetic=FIXED_POINT)
-        return translate(program, input_sizes(network), rounding=self.rounding, flavour=self.flavour)
+        program = lower(network, plan, arithmetic=self.arithmetic)
+        return translate(program, input_sizes(network), self.choices)
 
     def write(self, network: ir.Model, plan: Plan, path: Path) -> list[Path]:
         """Write the folder: C, a way to build it, its sizes, and the network and plan that it was made from.
@@ -57,11 +90,11 @@ class CTarget:
         """
         firmware = self.translate(network, plan)
         title = network.graph.name or path.name
-        texts = write_source(firmware, title=title, prefix=self.prefix, flavour=self.flavour)
+        texts = write_source(firmware, title=title, prefix=self.prefix)
         make_folder(path)
         for name, text in texts.items():
             write_atomically(path / name, text.encode())
-        made_with = {**plan.made_with, "c": {"rounding": self.rounding, "flavour": self.flavour, "prefix": self.prefix}}
+        made_with = {**plan.made_with, "c": {**vars(self.choices), "prefix": self.prefix}}
         plan_path = path / f"{self.prefix}.plan.json"
         replace(plan, made_with=made_with).save(plan_path)
         return [*(path / name for name in texts), *save(network, path / f"{self.prefix}.onnx"), plan_path]

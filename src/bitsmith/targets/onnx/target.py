@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from bitsmith.errors import TargetError
+from bitsmith.integer.instructions import FLOAT32, Arithmetic
 from bitsmith.loading.to_onnx import save
 from bitsmith.numerics import Encoding, Integer
 from bitsmith.planning.accepts import Accepts
@@ -17,12 +18,14 @@ from bitsmith.targets.onnx.insert import insert_quantization
 @dataclass(frozen=True)
 class OnnxTarget:
     """accepts      what the runtime takes
+    arithmetic   how the runtime rounds
     moves_codes  movements (Pad, Slice, MaxPool ...) stand on codes, without Q/DQ around them
     refinements  change the finished file without changing what it computes; they know which nodes compute in float
     """
 
     accepts: Accepts
     moves_codes: bool = False
+    arithmetic: Arithmetic = FLOAT32
     refinements: tuple[Callable[[ir.Model, Collection[str]], bool], ...] = ()
 
     def write(self, network: ir.Model, plan: Plan, path: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 /* $title, layer by layer. Made by bitsmith $version. */
 #include "$prefix.h"
 
-#include <string.h>
+$includes
 
 #include "${prefix}_weights.h"
 

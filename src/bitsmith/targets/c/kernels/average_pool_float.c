@@ -1,0 +1,56 @@
+#include <math.h>
+#include <stdint.h>
+#define KERNEL static inline
+typedef uint8_t source_t;
+typedef uint8_t result_t;
+/* kernel */
+/* The average of each window in float: real numbers, added in the window's order. As onnxruntime does it. */
+struct average_pool_float {
+    int32_t in_height, in_width, channels;
+    int32_t row_step, column_step, channel_step;    /* elements from one input to the next */
+    int32_t out_height, out_width;
+    int32_t kernel_height, kernel_width;
+    int32_t stride_y, stride_x;
+    int32_t dilation_y, dilation_x;
+    int32_t pad_top, pad_left;
+    int32_t zero;                                   /* the code of 0 */
+    const uint16_t *rows;                           /* [out_height]: rows that count; times columns: what to divide by */
+    const uint16_t *columns;                        /* [out_width] */
+    const float *scale;                             /* of the codes, then of the result */
+    int32_t zero_point, low, high;                  /* of the result */
+};
+
+KERNEL float average_pool_float_sum(const struct average_pool_float *layer, const source_t *source, int32_t top, int32_t left)
+{
+    float sum = 0.0f;
+    for (int32_t i = 0; i < layer->kernel_height; i++) {
+        const int32_t row = top + i * layer->dilation_y;
+        for (int32_t j = 0; j < layer->kernel_width; j++) {
+            const int32_t column = left + j * layer->dilation_x;
+            if (row >= 0 && row < layer->in_height && column >= 0 && column < layer->in_width) {
+                const int32_t steps = source[row * layer->row_step + column * layer->column_step] - layer->zero;
+                const float real = (float)steps * layer->scale[0];
+                sum += real;
+            }
+        }
+    }
+    return sum;
+}
+
+KERNEL void average_pool_float(const struct average_pool_float *layer, const source_t *source, result_t *result)
+{
+    for (int32_t y = 0; y < layer->out_height; y++) {
+        const int32_t top = y * layer->stride_y - layer->pad_top;
+        for (int32_t x = 0; x < layer->out_width; x++) {
+            const int32_t left = x * layer->stride_x - layer->pad_left;
+            const int32_t count = layer->rows[y] * layer->columns[x];
+            for (int32_t channel = 0; channel < layer->channels; channel++) {
+                const float sum = average_pool_float_sum(layer, source + channel * layer->channel_step, top, left);
+                const float mean = sum / (float)count;
+                const float steps = mean / layer->scale[1];
+                const float code = rintf(steps + (float)layer->zero_point);
+                *result++ = (result_t)(code < (float)layer->low ? layer->low : code > (float)layer->high ? layer->high : (int32_t)code);
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+"""The commands that write and check C."""
+
+import json
+import shutil
+from pathlib import Path
+
+import networks
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from bitsmith.cli import app
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a network and samples."""
+    monkeypatch.chdir(tmp_path)
+    model = networks.conv_bn_relu()
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    np.savez(tmp_path / "data.npz", input=networks.feeds(model, 40)["input"], y=np.zeros(40, np.int64))
+    return tmp_path
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+@pytest.mark.parametrize("how", [[], ["--requantize", "shift"], ["--requantize", "float"], ["--recipe", "int4"]])
+def test_what_is_written_is_verified(here: Path, how: list[str]) -> None:
+    written = run("quantize", "net.onnx", "--data", "data.npz", "--test", "data.npz", "--target", "c", *how, "-o", "firmware", "--json")
+    assert written.exit_code == 0, written.output
+    found = json.loads(written.stdout)
+    assert found["quantized"]["engine"] == ("program" if "float" in how else "program-fixed-point")
+    assert found["bytes"]["least_arena"] <= found["bytes"]["arena"]
+    names = {Path(file).name for file in found["files"]}
+    sources = {"net.h", "net.c", "net_weights.h", "net_weights.c", "main.c"}
+    assert names == sources | {"CMakeLists.txt", "README.md", "net.onnx", "net.plan.json"}
+    verified = json.loads(run("verify", "firmware", "--data", "data.npz", "--json").stdout)
+    assert verified["exact"] is True
+    assert verified["samples"] == 40
+
+
+def test_people_read_sizes(here: Path) -> None:
+    text = run("quantize", "net.onnx", "--data", "data.npz", "--target", "c:channels-last", "-o", "firmware").output
+    assert "weights and tables" in text
+    assert "bytes at least" in text
+    assert "uint8_t [8][8][3], channels last" in (here / "firmware" / "net.h").read_text()
+    assert "The integer program and the C agree in every code." in run("verify", "firmware", "--data", "data.npz").output
+
+
+def test_integers_only_unless_asked(here: Path) -> None:
+    """Not a float, not a library, in what goes on the chip."""
+    run("quantize", "net.onnx", "--data", "data.npz", "--target", "c", "-o", "firmware")
+    text = "".join((here / "firmware" / name).read_text() for name in ("net.c", "net_weights.c", "net_weights.h"))
+    assert not any(word in text for word in ("float", "double", "math.h", "malloc", "stdio"))
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--target", "onnx", "--requantize", "shift", "-o", "x.onnx"], "cannot requantize by 'shift'"),
+    (["--target", "c:fast", "-o", "x"], "does not know 'fast'"),
+    (["--target", "onnx:fast", "-o", "x.onnx"], "knows no wishes"),
+    (["--target", "c", "-o", "nowhere/x"], "there is no folder"),
+    (["--target", "c", "--recipe", "weights_int8", "-o", "x"], "computes in float"),
+])
+def test_refusals_say_what_to_do(here: Path, words: list[str], message: str) -> None:
+    result = run("quantize", "net.onnx", "--data", "data.npz", *words)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
