@@ -125,7 +125,7 @@ def channels_of(layer: Layer) -> int:
 def gather_moments(simulated: ir.Model, number: int, layer: Layer, wanted: Sequence[Array], samples: Samples) -> Moments:
     """What the layer reads, everything before it quantized, and how far its results would be from those wanted, were it in float."""
     read, beside = names_in(simulated, layer)
-    session = Session(simulated, [read, *beside], threads=1)
+    session = Session(simulated, [read, *beside], optimise=False, threads=1)     # optimised, it would quantize weights by itself
     weight, bias = constant(layer.node.inputs[1]), constant(input_at(layer.node, 2))
     assert weight is not None
     matrix = layer.product.weights(weight).swapaxes(1, 2)
