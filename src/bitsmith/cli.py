@@ -14,6 +14,7 @@ from bitsmith.cli_fixed_point import fixed_points
 from bitsmith.cli_options import (
     Against,
     AsJson,
+    Budget,
     Ends,
     EngineName,
     Everything,
@@ -146,6 +147,7 @@ def quantize(
     ends: Ends = None,
     everything: Everything = False,
     refine: Refine = None,
+    budget: Budget = None,
     page: MaybePage = None,
     image: Images = None,
     as_json: AsJson = False,
@@ -162,6 +164,7 @@ def quantize(
     """
     import bitsmith as bs
     from bitsmith import display
+    from bitsmith.analysis.search import read_budget
     from bitsmith.terminal import progress_bar
 
     check_written(output, target, network)
@@ -173,6 +176,7 @@ def quantize(
     loaded, asked = bs.load(network), bs.load_recipe(recipe)
     asked = asked if ends is None else asked.with_ends(ends)
     asked = asked if refine is None else asked.with_refinements(*name_list(refine))
+    asked = asked if budget is None else asked.with_budget(read_budget(budget))
     asked = asked.with_rules(bs.Rule(power_of_two=True)) if requantize == "shift" else asked
     several = data is not None and test is not None and data.is_dir() != test.is_dir()  # then --image is for the one that is a folder
     samples = None if data is None else open_samples(data, loaded, image if data.is_dir() or not several else None)

@@ -44,6 +44,8 @@ Ends = Annotated[str | None, typer.Option("--ends", metavar="FORMAT", show_defau
 Everything = Annotated[bool, typer.Option("--everything", metavar="", help="Quantize also what the target runs faster in float.")]
 Refine = Annotated[str | None, typer.Option("--refine", metavar="NAMES", show_default=False, help=(
     "Refinements instead of the recipe's, in this order, split by commas; 'none' for none."))]
+Budget = Annotated[str | None, typer.Option(metavar="TIME", show_default=False, help=(
+    "Time for recipe 'best' and refinement 'choose': 10m, 90s; a minute where nobody says."))]
 Page = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .html file to write.")]
 MaybePage = Annotated[
     Path | None, typer.Option("--report", metavar="FILE", help="Also write a page that shows everything: .html.", show_default=False)

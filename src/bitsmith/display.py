@@ -98,7 +98,15 @@ def show_plan(plan: "Plan") -> Shown:
             names.setdefault(reason, []).append(name)
     rows = [[reason, few(there)] for reason, there in names.items()]
     shown: Shown = [Text(f"plan: {used}" + (f", {many(len(plan.dynamic), 'value')} found at run time" if plan.dynamic else ""))]
+    shown += [Text(f"left out: {printable(str(why))}") for why in plan.made_with.get("left_out", {}).values()]
+    shown += [table("tried", ["step", "gain", "seconds", ""], rows_tried(plan))] if "tried" in plan.made_with else []
     return [*shown, table("worth knowing", ["what was decided", "for"], rows, left=2)] if rows else shown
+
+
+def rows_tried(plan: "Plan") -> list[list[Any]]:
+    """What choosing among refinements tried, and what each step gained in signal to noise of the outputs."""
+    return [[one["step"], "no time" if one["gain_db"] is None else f"{one['gain_db']:+.1f} dB", f"{one['seconds']:.1f}",
+             "kept" if one["kept"] else ""] for one in plan.made_with["tried"]]
 
 
 def many(count: int, what: str) -> str:

@@ -23,6 +23,7 @@ from bitsmith.calibration.channels import MOST_CHANNELS
 from bitsmith.calibration.collection import Collection
 from bitsmith.errors import DataError, StatisticsError
 from bitsmith.improving import Draft, check_refinements, refinement_named
+from bitsmith.improving.draft import NoSamplesError
 from bitsmith.integer.instructions import FLOAT32
 from bitsmith.integer.program import Program
 from bitsmith.loading import from_onnx
@@ -251,10 +252,14 @@ def first_draft(network: ir.Model, data: Any, recipe: Recipe, target: str, steps
 
 
 def refine(draft: Draft, target: str, steps: Steps) -> Quantized:
-    """Apply the recipe's refinements in their order."""
+    """Apply the recipe's refinements in their order; those that need data which cannot be read again are left out, and the plan says so."""
     for name in draft.recipe.refine:
-        with steps(name) as advance:
-            draft = refinement_named(name)(draft, advance)
+        try:
+            with steps(name.replace("_", " ")) as advance:
+                draft = refinement_named(name)(draft, advance)
+        except NoSamplesError as problem:
+            told = {**draft.plan.made_with, "left_out": {**draft.plan.made_with.get("left_out", {}), name: str(problem)}}
+            draft = replace(draft, plan=replace(draft.plan, made_with=told))
     return Quantized(draft.original, draft.network, draft.plan, target, draft.statistics)
 
 

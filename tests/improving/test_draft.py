@@ -16,7 +16,7 @@ def draft(recipe: Recipe | None = None) -> Draft:
     from contextlib import nullcontext
 
     model = conv_bn_relu()
-    return first_draft(bs.load(model), feeds(model), recipe or load_recipe("int8"), "onnxruntime", lambda title: nullcontext())
+    return first_draft(bs.load(model), feeds(model, 40), recipe or load_recipe("int8"), "onnxruntime", lambda title: nullcontext())
 
 
 def test_a_recipe_keeps_its_refinements_through_plain_data() -> None:
@@ -54,3 +54,14 @@ def test_planning_again_gives_the_same_plan_for_the_same_network() -> None:
     again = one.replanned(one.network, "equalize")
     assert again.plan.to_json() == one.plan.to_json()
     assert again.statistics.network == one.statistics.network
+
+
+def test_refinements_are_left_out_aloud_where_data_cannot_be_read_again() -> None:
+    model = conv_bn_relu()
+    recipe = load_recipe("int8").with_refinements("round_weights")
+    given = feeds(model, 8)
+    once = ({name: array[i:i + 1] for name, array in given.items()} for i in range(8))
+    for data in (once, bs.calibrate(bs.load(model), given)):
+        result = bs.quantize(model, data, recipe=recipe)
+        assert "round_weights" in result.plan.made_with["left_out"]
+        assert "read again" in result.plan.made_with["left_out"]["round_weights"]

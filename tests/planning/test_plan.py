@@ -106,3 +106,14 @@ def test_describing() -> None:
     rows = Encoding(Integer(4), np.float32([[0.5], [1.0]]), np.int32(0), Blocks.channels(0))
     assert describe(rows) == "int4 x 2 [-8, 7]"
     assert describe(None) == "float"
+
+
+@pytest.mark.parametrize("made_with", [
+    {"tried": [{"step": "equalize"}]}, {"tried": [{"step": "a", "gain_db": "much", "seconds": 1, "kept": True}]}, {"tried": 3},
+    {"left_out": ["x"]}, {"recipe": "int8"},
+])
+def test_a_plan_that_tells_nonsense_of_its_making_is_none(made_with: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "net.plan.json"
+    Plan({}, made_with=made_with).save(path)
+    with pytest.raises(PlanError):
+        load_plan(path)

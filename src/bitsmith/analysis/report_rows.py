@@ -175,6 +175,12 @@ def origins(given: Material, samples: int) -> Iterator[tuple[str, str]]:
         yield "recipe", f"{made['recipe'].get('name', '')} (below)"
     if "target" in made:
         yield "target", str(made["target"])
+    for step in made.get("tried", ()):
+        gain = f"{step['gain_db'] or 0:+.2f} dB on the calibration data in {step['seconds']:.1f} s"
+        gained = "no time was left" if step["gain_db"] is None else gain
+        yield f"tried: {step['step']}", gained + (", kept" if step["kept"] else ", left out")
+    for name, why in made.get("left_out", {}).items():
+        yield f"left out: {name}", str(why)
     counted = [s.samples for s in given.statistics.values()]
     yield "calibration", f"{max(counted):,} samples, {len(counted):,} values counted" if counted else "no statistics were given"
     if given.data is not None:

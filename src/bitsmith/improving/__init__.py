@@ -10,8 +10,10 @@ from bitsmith.improving.draft import Draft, Progress, Refinement
 REFINEMENTS: dict[str, str] = {
     "equalize": "equalize",
     "correct_bias": "correct_bias",
+    "search_ranges": "search_ranges",
     "round_weights": "round_weights",
     "learn_rounding": "learn_rounding",
+    "choose": "choose",
 }
 
 __all__ = ["REFINEMENTS", "Draft", "Progress", "Refinement", "check_refinements", "refinement_named"]

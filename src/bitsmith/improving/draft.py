@@ -17,6 +17,10 @@ from bitsmith.targets.target import Target
 Progress = Callable[[int, int | None], None]
 
 
+class NoSamplesError(DataError):
+    """There are no calibration data that could be read again."""
+
+
 @dataclass(frozen=True, eq=False)
 class Draft:
     """original    as the user gave it, in normal form; nobody changes it
@@ -43,9 +47,9 @@ class Draft:
         return self.network if self.exact is None else self.exact
 
     def samples(self, refinement: str) -> Data:
-        """The calibration data. Raises DataError, in the refinement's name, where they cannot be read again."""
+        """The calibration data. Raises NoSamplesError, in the refinement's name, where they cannot be read again."""
         if self.data is None or self.data.once:
-            raise DataError(
+            raise NoSamplesError(
                 f"Refinement '{refinement}' runs the network on calibration data; give data that can be read again "
                 "(a file, arrays, or a function that makes a generator)."
             )

@@ -60,12 +60,22 @@ def load_plan(path: str | Path) -> Plan:
             {str(name): str(reason) for name, reason in data["reasons"].items()},
             names_in(data["dynamic"]),
             names_in(data["in_float"]),
-            {str(key): value for key, value in data["made_with"].items()},
+            origin_of(data["made_with"]),
         )
     except OSError as problem:
         raise PlanError(f"'{path}' cannot be read: {problem.strerror or problem}.") from problem
     except (PlanError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise PlanError(f"'{path}' is not a plan: {problem}. Plans are the .plan.json files that 'bitsmith quantize' writes.") from problem
+
+
+def origin_of(made_with: Any) -> dict[str, Any]:
+    """What a plan says of its making; what others read of it has the form that they expect."""
+    found = {str(key): value for key, value in made_with.items()}
+    steps = all(isinstance(one["step"], str) and isinstance(one["kept"], bool) and isinstance(one["seconds"], int | float)
+                and isinstance(one["gain_db"], int | float | None) for one in found.get("tried", []))
+    if not steps or not isinstance(found.get("left_out", {}), dict) or not isinstance(found.get("recipe", {}), dict):
+        raise PlanError("what it says of its making is no list of steps")
+    return found
 
 
 def names_in(listed: Any) -> frozenset[str]:

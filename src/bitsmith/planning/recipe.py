@@ -65,6 +65,7 @@ class Recipe:
     ends        a format for the first and last layers with weights, where the rest gets fewer bits
     everything  quantize also what the target runs faster in float
     refine      names of refinements, applied in this order once there is a plan
+    budget      seconds that the refinement `choose` may take; None: its usual minute
     """
 
     name: str
@@ -72,9 +73,12 @@ class Recipe:
     ends: str | int | None = None
     everything: bool = False
     refine: tuple[str, ...] = ()
+    budget: float | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.ends, "ends")
+        if self.budget is not None and (isinstance(self.budget, bool) or not isinstance(self.budget, int | float) or self.budget <= 0):
+            raise RecipeError(f"A recipe's budget is a number of seconds above 0, not {self.budget!r}.")
 
     def settings(self, nodes: Sequence[ir.Node], value: str = "") -> Rule:
         """What all rules together ask of a node with the clamps behind it, or of a network's input.
@@ -102,6 +106,10 @@ class Recipe:
     def with_refinements(self, *names: str) -> "Recipe":
         """The same recipe with these refinements instead of its own."""
         return replace(self, refine=names)
+
+    def with_budget(self, seconds: float) -> "Recipe":
+        """The same recipe with so much time for choosing."""
+        return replace(self, budget=seconds)
 
 
 def check_choice(choice: str | int | None, role: str) -> None:
@@ -168,14 +176,15 @@ def from_mapping(data: Mapping[str, Any], name: str) -> Recipe:
     rules = data.get("rules", [])
     if not isinstance(rules, Sequence) or not all(isinstance(r, Mapping) for r in rules):
         raise RecipeError("'rules' needs tables, each under its own [[rules]].")
-    check_keys(data, {"name", "rules", "ends", "everything", "refine"}, "a recipe")
+    check_keys(data, {"name", "rules", "ends", "everything", "refine", "budget"}, "a recipe")
     refine = data.get("refine", [])
     if not isinstance(refine, Sequence) or isinstance(refine, str) or not all(isinstance(name, str) for name in refine):
         raise RecipeError("'refine' needs a list of names of refinements.")
     for number, rule in enumerate(rules, 1):
         check_keys(rule, {f.name for f in fields(Rule)}, f"rule {number}")
     return Recipe(
-        str(data.get("name", name)), tuple(Rule(**rule) for rule in rules), data.get("ends"), data.get("everything") is True, tuple(refine)
+        str(data.get("name", name)), tuple(Rule(**rule) for rule in rules), data.get("ends"), data.get("everything") is True,
+        tuple(refine), data.get("budget"),
     )
 
 
@@ -187,5 +196,6 @@ def check_keys(data: Mapping[str, Any], known: set[str], owner: str) -> None:
 def to_mapping(recipe: Recipe) -> dict[str, Any]:
     """As plain data, the inverse of `from_mapping`."""
     rules = [{f.name: v for f in fields(Rule) if (v := getattr(r, f.name)) is not None} for r in recipe.rules]
-    said = {"ends": recipe.ends, "everything": recipe.everything or None, "refine": list(recipe.refine) or None}
+    said = {"ends": recipe.ends, "everything": recipe.everything or None, "refine": list(recipe.refine) or None,
+            "budget": recipe.budget}
     return {"name": recipe.name, "rules": rules, **{key: value for key, value in said.items() if value is not None}}

@@ -3,14 +3,19 @@
 from bitsmith.planning.recipe import DYNAMIC, FLOAT, Recipe, Rule
 
 __all__ = [
-    "dynamic_int8", "int4", "int8", "int16", "per_tensor_int8", "weights_bfloat16", "weights_float8", "weights_float16", "weights_int2",
-    "weights_int3", "weights_int4", "weights_int8", "weights_pow2",
+    "best", "dynamic_int8", "int4", "int8", "int16", "per_tensor_int8", "weights_bfloat16", "weights_float8", "weights_float16",
+    "weights_int2", "weights_int3", "weights_int4", "weights_int8", "weights_pow2",
 ]
 
 
 def int8() -> Recipe:
     """8-bit weights per channel, 8-bit activations: the usual choice."""
     return Recipe("int8")
+
+
+def best() -> Recipe:
+    """As int8, with the estimators and refinements that lose least on the calibration data, chosen within a minute (or `budget`)."""
+    return Recipe("best", refine=("choose",))
 
 
 def per_tensor_int8() -> Recipe:
