@@ -10,7 +10,7 @@ import pytest
 
 import bitsmith as bs
 from bitsmith.calibration.collection import Collection
-from bitsmith.errors import DataError
+from bitsmith.errors import GoneError
 from bitsmith.graph import constant
 from bitsmith.improving.draft import Draft
 from bitsmith.improving.gather_moments import Samples, gather_moments, in_order, simulate_activations, wanted_results
@@ -120,7 +120,7 @@ def test_progress_counts_layers() -> None:
 
 def test_data_that_cannot_be_read_again_are_refused() -> None:
     one = draft_of(networks.conv_bn_relu(), FOUR)
-    with pytest.raises(DataError, match="'round_weights'"):
+    with pytest.raises(GoneError, match="'round_weights'"):
         round_weights(Draft(one.original, one.network, Collection({}), one.plan, None, one.recipe, target_named("onnx")))
 
 

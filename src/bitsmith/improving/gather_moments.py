@@ -20,6 +20,7 @@ from bitsmith.loading.data import Data
 from bitsmith.numerics.formats import Array
 from bitsmith.running.session import Session
 from bitsmith.targets.onnx.insert import insert_quantization
+from bitsmith.targets.onnx.set_apart import keep_products_apart
 
 ROWS = 2**14            # that a layer's moments are summed over
 SAMPLES = 512
@@ -76,6 +77,7 @@ def simulate_activations(draft: Draft) -> ir.Model:
     for name, encoding in draft.plan.encodings.items():
         if name not in computed and (array := constant(stored[name])) is not None:
             put_numbers(model, name, encoding.simulate(array))
+    keep_products_apart(model, ())
     return model
 
 
@@ -125,7 +127,7 @@ def channels_of(layer: Layer) -> int:
 def gather_moments(simulated: ir.Model, number: int, layer: Layer, wanted: Sequence[Array], samples: Samples) -> Moments:
     """What the layer reads, everything before it quantized, and how far its results would be from those wanted, were it in float."""
     read, beside = names_in(simulated, layer)
-    session = Session(simulated, [read, *beside], optimise=False, threads=1)     # optimised, it would quantize weights by itself
+    session = Session(simulated, [read, *beside], threads=1)
     weight, bias = constant(layer.node.inputs[1]), constant(input_at(layer.node, 2))
     assert weight is not None
     matrix = layer.product.weights(weight).swapaxes(1, 2)

@@ -80,7 +80,7 @@ def task_of(block: Block, layers: list[Layer], exact: Draft, rounded: Draft) -> 
 
 def values_of(draft: Draft, model: ir.Model, names: list[str]) -> list[Array]:
     """Values for all samples."""
-    session = Session(model, names, optimise=False)         # optimised, weights between codes would be quantized once more
+    session = Session(model, names)
     parts = [session.run(batch) for batch in draft.samples("learn_rounding").limit(SAMPLES)]
     return [np.concatenate([part[name] for part in parts]) for name in names]
 
