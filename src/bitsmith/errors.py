@@ -2,7 +2,8 @@
 
 BitsmithError
 ├── LoadError          a network or a data file cannot be read
-│   └── DataError      data do not fit the network (names, shapes, types, NaN, nothing at all)
+│   ├── DataError      data do not fit the network (names, shapes, types, NaN, nothing at all)
+│   └── GoneError      data that are needed once more cannot be read again
 ├── RecipeError        a recipe asks for something that does not exist
 ├── PlanError          a plan does not fit its network
 │   └── TargetError    a target cannot take what the plan gives
@@ -21,6 +22,10 @@ class LoadError(BitsmithError):
 
 class DataError(LoadError):
     """Data do not fit the network."""
+
+
+class GoneError(LoadError):
+    """Data that are needed once more cannot be read again."""
 
 
 class RecipeError(BitsmithError):

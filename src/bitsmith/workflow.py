@@ -21,9 +21,8 @@ from bitsmith.analysis.verify import Verification, compare_engines
 from bitsmith.calibration import collect
 from bitsmith.calibration.channels import MOST_CHANNELS
 from bitsmith.calibration.collection import Collection
-from bitsmith.errors import DataError, StatisticsError
+from bitsmith.errors import DataError, GoneError, StatisticsError
 from bitsmith.improving import Draft, check_refinements, refinement_named
-from bitsmith.improving.draft import NoSamplesError
 from bitsmith.integer.instructions import FLOAT32
 from bitsmith.integer.program import Program
 from bitsmith.loading import from_onnx
@@ -257,7 +256,7 @@ def refine(draft: Draft, target: str, steps: Steps) -> Quantized:
         try:
             with steps(name.replace("_", " ")) as advance:
                 draft = refinement_named(name)(draft, advance)
-        except NoSamplesError as problem:
+        except GoneError as problem:
             told = {**draft.plan.made_with, "left_out": {**draft.plan.made_with.get("left_out", {}), name: str(problem)}}
             draft = replace(draft, plan=replace(draft.plan, made_with=told))
     return Quantized(draft.original, draft.network, draft.plan, target, draft.statistics)

@@ -4,7 +4,7 @@ import pytest
 
 import bitsmith as bs
 from bitsmith.calibration.collection import Collection
-from bitsmith.errors import DataError, RecipeError
+from bitsmith.errors import GoneError, RecipeError
 from bitsmith.improving import REFINEMENTS, check_refinements, refinement_named
 from bitsmith.planning.recipe import Recipe, from_mapping, load_recipe, to_mapping
 from bitsmith.targets import target_named
@@ -45,7 +45,7 @@ def test_every_refinement_is_found_by_its_name() -> None:
 def test_a_draft_without_readable_data_says_so() -> None:
     one = draft()
     without = Draft(one.original, one.network, Collection({}), one.plan, None, one.recipe, target_named("onnxruntime"))
-    with pytest.raises(DataError, match="'equalize'"):
+    with pytest.raises(GoneError, match="'equalize'"):
         without.samples("equalize")
 
 

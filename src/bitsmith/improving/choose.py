@@ -86,7 +86,7 @@ def choose(draft: Draft, progress: Progress | None = None) -> Draft:
     Of the steps of one stage the best is kept, where it helps; a step that is under way when the time is spent is given up. The plan's
     `made_with` says under "tried" what was tried and what it gained.
 
-    progress   stages done, of how many. Raises DataError where the data cannot be read again.
+    progress   stages done, of how many. Raises GoneError where the data cannot be read again.
     """
     ends = monotonic() + (draft.recipe.budget or USUAL_BUDGET)
     samples, _ = read_samples(draft.samples("choose"))

@@ -48,7 +48,7 @@ def correct_bias(draft: Draft, progress: Progress | None = None) -> Draft:
     """Shift every bias by what its product's mean lost, from the first layer to the last: each sees all before it quantized and corrected.
 
     Every node is run once on at most 128 samples; only values that are still to be read are kept.
-    Raises DataError where the calibration data cannot be read again.
+    Raises GoneError where the calibration data cannot be read again.
     """
     data = draft.samples("correct_bias")
     if has_branches(draft.network):

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from bitsmith.calibration.collect import calibrate
 from bitsmith.calibration.collection import Collection
-from bitsmith.errors import DataError
+from bitsmith.errors import GoneError
 from bitsmith.loading.data import Data
 from bitsmith.planning.make_plan import make_plan, values_to_watch
 from bitsmith.planning.plan import Plan
@@ -15,10 +15,6 @@ from bitsmith.planning.recipe import Recipe
 from bitsmith.targets.target import Target
 
 Progress = Callable[[int, int | None], None]
-
-
-class NoSamplesError(DataError):
-    """There are no calibration data that could be read again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +43,9 @@ class Draft:
         return self.network if self.exact is None else self.exact
 
     def samples(self, refinement: str) -> Data:
-        """The calibration data. Raises NoSamplesError, in the refinement's name, where they cannot be read again."""
+        """The calibration data. Raises GoneError, in the refinement's name, where they cannot be read again."""
         if self.data is None or self.data.once:
-            raise NoSamplesError(
+            raise GoneError(
                 f"Refinement '{refinement}' runs the network on calibration data; give data that can be read again "
                 "(a file, arrays, or a function that makes a generator)."
             )

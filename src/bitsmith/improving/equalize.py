@@ -59,7 +59,7 @@ class Joint:
 def equalize(draft: Draft, progress: Progress | None = None) -> Draft:
     """Scale channels so that weights and activations lose less; the network computes the same on everything that calibration showed.
 
-    Weights that read channels which were 0 in every sample become 0. Raises DataError where the calibration data cannot be read again.
+    Weights that read channels which were 0 in every sample become 0. Raises GoneError where the calibration data cannot be read again.
     """
     data = draft.samples("equalize")
     network = draft.network.clone()

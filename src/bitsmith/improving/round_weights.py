@@ -25,7 +25,7 @@ def round_weights(draft: Draft, progress: Progress | None = None) -> Draft:
     squares for the scales. The bias takes the mean error. Its network has numbers that codes have, so planning it again would be wrong:
     this refinement comes last.
 
-    progress   layers done, of how many. Raises DataError where the data cannot be read again.
+    progress   layers done, of how many. Raises GoneError where the data cannot be read again.
     """
     samples = Samples.of(draft.samples("round_weights"))
     layers, left_out = find_layers(draft.network.graph, draft.plan.encodings)

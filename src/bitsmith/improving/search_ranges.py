@@ -43,7 +43,7 @@ def search_ranges(draft: Draft, progress: Progress | None = None) -> Draft:
     """Scale the ranges of activations so that the outputs are nearest to the labels (cross-entropy), or, without, to those in float.
 
     Three quarters of at most 256 samples decide, a quarter confirms: where it does not, everything stays, and the plan says so.
-    Activations of up to 8 bits; weights stay as they are. Raises DataError where the calibration data cannot be read again.
+    Activations of up to 8 bits; weights stay as they are. Raises GoneError where the calibration data cannot be read again.
     """
     samples, labels = read_samples(draft.samples("search_ranges"))
     network = draft.simulated()
