@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from bitsmith.targets.c.call import Describe
+from bitsmith.targets.c.cortex_m import CORTEX_M
 from bitsmith.targets.c.portable import PORTABLE
 
-FLAVOURS: Mapping[str, Mapping[type, Describe]] = {"portable": PORTABLE}
+FLAVOURS: Mapping[str, Mapping[type, Describe]] = {"portable": PORTABLE, "cortex-m": CORTEX_M}

@@ -9,8 +9,8 @@ from importlib.resources import files
 from bitsmith.targets.c.call import SHORT, Call
 
 MARK = "/* kernel */\n"
-ORDER = ("requantize", "weight_at", "dot", "dsp", "saturate", "widen", "block", "finish_pair")      # parts, each before those that call it
-TOLD_APART = ("int4", "from_zero", "between")   # variants of parts that have the same types
+ORDER = ("requantize", "weight_at", "dot", "dsp", "saturate", "widen", "strip", "block", "finish")    # each before those that call it
+TOLD_APART = ("int4", "from_zero", "shift", "between", "wide")     # variants of parts that have the same types
 
 
 @cache
@@ -48,7 +48,7 @@ def variants(role: str, file: str, parts: Mapping[str, str]) -> list[str]:
     """What tells an instance from those with the same types: weight_at_int4 -> int4, also in what calls it."""
     own = file.removeprefix(role).strip("_").replace("multiplier", "")
     found = [own] if own else []
-    for word in ("int4", "from_zero", "shift"):
+    for word in TOLD_APART:
         if word not in found and any(f"_{word}_" in f"{name}_" for name in parts.values()):
             found.append(word)
     return found

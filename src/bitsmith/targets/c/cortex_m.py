@@ -1,0 +1,154 @@
+"""The Cortex-M flavour: DSP instructions for products of 8-bit codes, four to eight at a time; what they cannot do stays portable."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bitsmith.integer.instructions import AddRescaled, Convolve, MatrixMultiply
+from bitsmith.integer.rescaling import FixedTotal
+from bitsmith.integer.windows import Window
+from bitsmith.numerics.formats import Array
+from bitsmith.targets.c.call import Call, Describe, Entries, Fields, Place, Table
+from bitsmith.targets.c.cortex_m_layout import Strip, pair_weights, tap_weights, wide_weights, window_order
+from bitsmith.targets.c.cortex_m_rounding import finish_fields, saturate_part
+from bitsmith.targets.c.elementwise import describe_sum, growth, sum_type
+from bitsmith.targets.c.geometry import Geometry
+from bitsmith.targets.c.portable import PORTABLE
+from bitsmith.targets.c.products import describe_convolution, describe_product, pack, steps_of
+from bitsmith.targets.c.rounding import code_fields
+from bitsmith.targets.c.stored import Stored, channels_last
+
+WIDEN: Mapping[str, str] = {"uint8_t": "widen_unsigned", "int8_t": "widen_signed"}
+FOUR = 4
+SINGLE = Window.of((1, 1))
+
+
+def describe_fast_convolution(step: Convolve, place: Place) -> list[Call]:
+    """By strips of widened codes, where there are 8-bit codes and no gaps across."""
+    source, result = place.stored[step.inputs[0]], place.stored[step.output]
+    if source.c_type not in WIDEN or step.requantize is None or packed(step.weights, step.weights_zero_point):
+        return describe_convolution(step, place)
+    geometry = Geometry.of(source, step.window, step.output, step.input_dilation)
+    made = None
+    if max(geometry.spread) == 1 and geometry.window.dilations[1] == 1 and min(min(pads) for pads in geometry.window.pads) >= 0:
+        if step.groups == 1:
+            made = convolve_call(step, geometry, source, result)
+        elif step.weights.shape[1] == 1 and len(step.weights) == step.groups and geometry.channels % FOUR == 0 and geometry.steps[2] == 1:
+            made = depthwise_call(step, geometry, source, result)
+    return describe_convolution(step, place) if made is None else [made]
+
+
+def packed(weights: Array, zero_point: Array) -> bool:
+    """True for weights of four bits, which stay packed."""
+    return pack(steps_of(weights, zero_point, 0))[1] == "weight_at_int4"
+
+
+def convolve_call(step: Convolve, geometry: Geometry, source: Stored, result: Stored) -> Call | None:
+    """None where the arithmetic does not fit."""
+    steps = steps_of(step.weights, step.weights_zero_point, 0).reshape(*step.weights.shape[:2], *geometry.window.kernel)
+    return pair_call(step, flattened(geometry, source), steps, source, result)
+
+
+def flattened(geometry: Geometry, source: Stored) -> Geometry:
+    """Windows of one pixel on a plane that they cover: one long row."""
+    window = geometry.window
+    if max(*window.kernel, *window.strides) > 1 or any(map(any, window.pads)) or source.order != channels_last(len(source.shape)):
+        return geometry
+    pixels = geometry.sizes[0] * geometry.sizes[1]
+    return Geometry((1, pixels), (0, geometry.channels, 1), geometry.channels, (1, pixels), window, geometry.spread)
+
+
+def pair_call(step: Convolve | MatrixMultiply, geometry: Geometry, steps: Array, source: Stored,
+              result: Stored) -> Call | None:
+    """Convolution by pairs of output channels. steps: weights from their zero point, [out, in, height, width]."""
+    strip = Strip.of(geometry, even=True)
+    ordered = window_order(steps, strip, turned=geometry.channels % FOUR == 0 and geometry.steps[2] == 1)
+    found = stored_weights(step, ordered)
+    if found is None:
+        return None
+    weights, rounding, block = found
+    entries: Entries = {"windows": strip.fields(step.source.zero_point), **planes(geometry), "out_channels": len(steps),
+                        "quads": ordered.shape[1] // FOUR, "weights": weights, "rounding": rounding}
+    return Call(
+        "cortex_m_convolve", {"source_t": source.c_type, "result_t": result.c_type}, Fields(entries), step.inputs, step.output,
+        f"convolution {geometry.says()}, {geometry.channels} -> {len(steps)} channels", {**parts(step, source), "block": block},
+        strip.leads(step.inputs[0], source, result), strip.bytes, steps[0].size * result.count,
+    )
+
+
+def planes(geometry: Geometry) -> dict[str, int]:
+    return {"out_height": geometry.outputs[0], "out_width": geometry.outputs[1]}
+
+
+def stored_weights(step: Convolve | MatrixMultiply, ordered: Array) -> tuple[Table, Fields, str] | None:
+    """(weights, rounding, kernel of the sums): two channels in each word if possible, else four weights of one; None where neither fits."""
+    paired, wide = pair_weights(ordered), wide_weights(ordered)
+    if paired is not None and (rounding := finish_fields(step, ordered, paired[1])) is not None:
+        return paired[0], rounding, "block"
+    if wide is not None and (rounding := finish_fields(step, ordered, None)) is not None:
+        return wide, rounding, "block_wide"
+    return None
+
+
+def parts(step: Convolve | MatrixMultiply, source: Stored) -> dict[str, str]:
+    assert step.requantize is not None
+    return {"dsp": "dsp", "saturate": saturate_part(step.requantize.codes), "widen": WIDEN[source.c_type], "strip": "strip",
+            "finish": "finish"}
+
+
+def depthwise_call(step: Convolve, geometry: Geometry, source: Stored, result: Stored) -> Call | None:
+    strip = Strip.of(geometry, even=False)
+    steps = steps_of(step.weights, step.weights_zero_point, 0).reshape(geometry.channels, *geometry.window.kernel)
+    rounding = finish_fields(step, steps.transpose(0, 2, 1).reshape(geometry.channels, -1), None)
+    if rounding is None:
+        return None
+    entries: Entries = {"windows": strip.fields(step.source.zero_point), **planes(geometry), "weights": tap_weights(steps),
+                        "rounding": rounding}
+    return Call(
+        "cortex_m_depthwise", {"source_t": source.c_type, "result_t": result.c_type}, Fields(entries), step.inputs, step.output,
+        f"convolution {geometry.says()} of each of {geometry.channels} channels", parts(step, source),
+        strip.leads(step.inputs[0], source, result), strip.bytes, step.weights[0].size * result.count,
+    )
+
+
+def describe_fast_product(step: MatrixMultiply, place: Place) -> list[Call]:
+    """Rows times a matrix: a convolution of single pixels whose channels are the terms."""
+    source, result = place.stored[step.inputs[0]], place.stored[step.output]
+    if step.weights is None or step.weights.ndim != 2 or step.requantize is None or source.c_type not in WIDEN:
+        return describe_product(step, place)
+    assert step.weights_zero_point is not None
+    steps = step.weights.astype(np.int32) - step.weights_zero_point
+    steps = np.ascontiguousarray((steps[source.places()] if len(source.shape) == 1 else steps).T)
+    if pack(steps)[1] == "weight_at_int4":
+        return describe_product(step, place)
+    terms = steps.shape[1]
+    made = pair_call(step, rows_geometry(source.count // max(1, terms), terms), steps[..., None, None], source, result)
+    return describe_product(step, place) if made is None else [made]
+
+
+def rows_geometry(rows: int, terms: int) -> Geometry:
+    plane = Stored.natural((terms, 1, rows), np.dtype(np.uint8)).in_order((1, 2, 0))
+    return Geometry.of(plane, SINGLE, "")
+
+
+def describe_fast_sum(step: AddRescaled, place: Place) -> list[Call]:
+    """Two values of one shape and order, whose sum with all constants stays in 32 bits."""
+    left, right, result = (place.stored[name] for name in (*step.inputs[:2], step.output))
+    total = step.total
+    alike = len(step.inputs) == 2 and left.shape == right.shape == result.shape and left.order == right.order == result.order
+    if not alike or not isinstance(total, FixedTotal) or left.width + right.width > 2:
+        return describe_sum(step, place)
+    start = (1 << (total.shift - 1)) - sum(m * z for m, z in zip(total.multipliers, total.zero_points, strict=True))
+    if sum_type(step, total) != "int32_t":
+        return describe_sum(step, place)
+    entries: Entries = {"count": result.count, "left_multiplier": total.multipliers[0], "right_multiplier": total.multipliers[1],
+                        "start": (start + 2**31) % 2**32 - 2**31, "shift": total.shift, **code_fields(total.codes)}
+    types = {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type}
+    leads = {name: growth(s, result) for name, s in zip(step.inputs, (left, right), strict=True)}
+    return [Call("cortex_m_add", types, Fields(entries), step.inputs, step.output, f"sum, {result.count} elements",
+                 {"dsp": "dsp", "saturate": saturate_part(total.codes)}, leads)]
+
+
+CORTEX_M: Mapping[type, Describe] = {
+    **PORTABLE, Convolve: describe_fast_convolution, MatrixMultiply: describe_fast_product, AddRescaled: describe_fast_sum,
+}

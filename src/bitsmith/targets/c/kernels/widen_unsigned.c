@@ -1,0 +1,29 @@
+#include <stdint.h>
+#include <string.h>
+#define KERNEL static inline
+typedef uint8_t source_t;
+/* kernel */
+/* Codes, a multiple of four at an address that is one, become 16 bits each. Of four, the first and the third share a word. */
+#ifdef __ARM_FEATURE_DSP
+KERNEL void widen(const source_t *codes, int32_t quads, uint32_t *words)
+{
+    uint32_t a, b, c, d;
+    for (int32_t i = quads >> 1; i > 0; i--) {
+        __asm__ volatile("ldrd %0, %1, [%4], #8\n\tuxtb16 %2, %0\n\tuxtb16 %0, %0, ror #8\n\tuxtb16 %3, %1\n\tuxtb16 %1, %1, ror #8\n\t"
+                "strd %2, %0, [%5], #8\n\tstrd %3, %1, [%5], #8"
+                : "=&r"(a), "=&r"(b), "=&r"(c), "=&r"(d), "+r"(codes), "+r"(words) : : "memory");
+    }
+    if (quads & 1) {
+        __asm__ volatile("ldr %0, [%2]\n\tuxtb16 %1, %0\n\tuxtb16 %0, %0, ror #8\n\tstrd %1, %0, [%3]"
+                : "=&r"(a), "=&r"(b) : "r"(codes), "r"(words) : "memory");
+    }
+}
+#else
+KERNEL void widen(const source_t *codes, int32_t quads, uint32_t *words)
+{
+    for (int32_t i = 0; i < quads; i++) {
+        const int16_t four[4] = {codes[4 * i], codes[4 * i + 2], codes[4 * i + 1], codes[4 * i + 3]};
+        memcpy(words + 2 * i, four, sizeof four);
+    }
+}
+#endif

@@ -1,0 +1,133 @@
+"""The Cortex-M kernels compute what the instructions compute: here with their arithmetic in plain C, under sanitizers."""
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from compiled_c import Case, assert_same_codes
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from random_programs import NARROW, Maker, random_case
+
+from bitsmith.integer.bounds import weighted
+from bitsmith.integer.codes import CodeRange
+from bitsmith.integer.instructions import Convolve, MaxPool
+from bitsmith.integer.windows import Window
+from bitsmith.numerics import Encoding, Integer
+from bitsmith.targets.c.cortex_m_layout import pair_weights, wide_weights
+from bitsmith.targets.c.firmware import Choices
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+UNSIGNED, SIGNED = Integer(8, signed=False), Integer(8)
+FEW = settings(deadline=None, max_examples=2, phases=[Phase.explicit, Phase.reuse, Phase.generate],
+               suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+def fast(case: Case) -> Case:
+    """The case with the kernels for Cortex-M."""
+    return replace(case, choices=Choices(flavour="cortex-m"))
+
+
+def kernels(cases: Sequence[Case]) -> Counter[str]:
+    return Counter(f"{call.kernel} {call.parts.get('block', '')}".strip() for case in cases for call in case.firmware.calls
+                   if call.kernel not in ("copy", "max_pool"))
+
+
+def convolution(seed: int, shape: tuple[int, ...], outputs: int, window: Window, *, groups: int = 1, **options: Any) -> Case:
+    """One convolution; zero points, scales and codes by chance. Options: kind of codes, lowest weight, channels_last in memory."""
+    maker = Maker(seed, formats=(options.get("kind", UNSIGNED),))
+    name = maker.input(*shape)
+    encoding: Encoding = maker.values["in0"][1]
+    if options.get("channels_last", seed % 2):
+        name = maker.add(MaxPool((name,), "v0", Window.of((1,) * len(window.kernel))), shape, encoding)
+    lowest = options.get("lowest", -128)
+    weights = maker.random.integers(lowest, 128, (outputs, shape[0] // groups, *window.kernel)).astype(np.int8)
+    source = CodeRange.of(encoding)
+    bias = maker.random.integers(-1000, 1000, outputs).astype(np.int32)
+    reach = weighted(weights.reshape(outputs, -1).astype(np.int64), bias, *source.steps).largest
+    output = f"v{len(maker.instructions)}"
+    made = Convolve((name,), output, source, weights, np.zeros((), np.int32), window, bias=bias, groups=groups,
+                    requantize=maker.rounding(reach, encoding))
+    maker.add(made, (outputs, *window.output_sizes(shape[1:])), encoding)
+    return fast(maker.case((output,), samples=2))
+
+
+WINDOWS = (
+    Window.of((3, 3), pads=((1, 1), (1, 1))), Window.of((3, 3), strides=(2, 2), pads=((0, 1), (0, 1))), Window.of((1, 1)),
+    Window.of((1, 1), strides=(2, 2)), Window.of((5, 2), strides=(1, 3), pads=((2, 0), (1, 4))),
+    Window.of((3, 2), dilations=(2, 1), pads=((3, 3), (0, 2))),
+)
+
+
+@pytest.mark.parametrize(("kind", "shapes"), [(UNSIGNED, ((1, 9, 7), (8, 6, 6))), (SIGNED, ((3, 8, 8), (4, 7, 9)))], ids=["u8", "s8"])
+def test_convolutions(kind: Integer, shapes: tuple[tuple[int, ...], ...], tmp_path: Path) -> None:
+    """Channels by four and not, odd numbers of outputs, windows that hang over, all on the fast kernel."""
+    cases = [convolution(seed, shape, 1 + seed % 6, window, kind=kind)
+             for seed, (shape, window) in enumerate((s, w) for s in shapes for w in WINDOWS)]
+    assert set(kernels(cases)) <= {"cortex_m_convolve block", "cortex_m_convolve block_wide"}
+    assert_same_codes(cases, tmp_path)
+
+
+@pytest.mark.parametrize("kind", [UNSIGNED, SIGNED], ids=["u8", "s8"])
+def test_depthwise(kind: Integer, tmp_path: Path) -> None:
+    windows = [w for w in WINDOWS if w.dilations[1] == 1]
+    cases = [convolution(seed, (4 * (1 + seed % 3), 8, 7), 4 * (1 + seed % 3), window, groups=4 * (1 + seed % 3), kind=kind,
+                         channels_last=True)
+             for seed, window in enumerate(windows)]
+    assert set(kernels(cases)) == {"cortex_m_depthwise"}
+    assert_same_codes(cases, tmp_path)
+
+
+def test_long_rows_are_cut(tmp_path: Path) -> None:
+    """A strip is at most some kilobytes: several serve one row, the last one with a single output."""
+    case = convolution(3, (64, 2, 47), 2, Window.of((3, 3), pads=((1, 1), (1, 1))))
+    deep = convolution(4, (64, 3, 41), 64, Window.of((3, 3), pads=((1, 1), (1, 1))), groups=64, channels_last=True)
+    assert max(call.scratch for each in (case, deep) for call in each.firmware.calls) <= 4096
+    assert_same_codes([case, deep], tmp_path)
+
+
+def test_weights_of_two_channels_share_words_where_they_fit() -> None:
+    """-128 above a negative weight is negated; where that helps not, each channel has bytes of its own."""
+    assert pair_weights(np.asarray([[-1, 5, 0, 0], [-128, 127, 0, 0]])) is not None
+    found = pair_weights(np.asarray([[-1, 5, 0, 0], [-128, 127, 0, 0]]))
+    assert found is not None
+    halves = found[0].numbers.astype("<i4").view("<i2")
+    np.testing.assert_array_equal(halves, [256 * 128 - 1, 256 * -127 + 5, 0, 0])
+    np.testing.assert_array_equal(found[1], [1, -1])
+    stuck = np.asarray([[-1, 1, 0, 0], [-128, -128, 0, 0]])
+    assert pair_weights(stuck) is None
+    wide = wide_weights(stuck)
+    assert wide is not None
+    np.testing.assert_array_equal(wide.numbers.astype("<i4").view(np.int8), [-1, 0, 1, 0, -128, 0, -128, 0])
+    assert wide_weights(np.asarray([[200, 0, 0, 0]])) is None
+
+
+@pytest.mark.parametrize(("lowest", "block"), [(-100, "block"), (-128, "block_wide")])
+def test_both_ways_to_store_weights(lowest: int, block: str, tmp_path: Path) -> None:
+    cases = [convolution(seed, (60, 3, 4), 40, Window.of((2, 2)), lowest=lowest) for seed in range(2)]
+    assert set(kernels(cases)) == {f"cortex_m_convolve {block}"}
+    assert_same_codes(cases, tmp_path)
+
+
+def test_products_and_sums(tmp_path: Path) -> None:
+    cases = []
+    for seed in range(12):
+        maker = Maker(seed, formats=NARROW)
+        shape = (maker.pick(2, 3, 4, 8), *maker.sizes(maker.pick(0, 1, 2), 2, 7))
+        first = maker.input(*shape)
+        if seed % 2:
+            maker.input(*shape)
+        cases.append(fast(maker.case(((maker.sum if seed % 2 else maker.multiply)(first),), samples=3)))
+    assert {"cortex_m_convolve block_wide", "cortex_m_add"} & set(kernels(cases))
+    assert_same_codes(cases, tmp_path)
+
+
+@FEW
+@given(st.lists(st.integers(0, 2**32), min_size=8, max_size=8, unique=True))
+def test_random_programs(tmp_path: Path, seeds: list[int]) -> None:
+    assert_same_codes([fast(random_case(seed)) for seed in seeds], tmp_path)
