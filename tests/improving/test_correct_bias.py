@@ -10,7 +10,7 @@ import pytest
 import bitsmith as bs
 from bitsmith.analysis.fingerprint import fingerprint
 from bitsmith.graph import constant
-from bitsmith.improving.correct_bias import correct_bias
+from bitsmith.improving.correct_bias import channel_sums, correct_bias
 from bitsmith.improving.draft import Draft
 from bitsmith.improving.stepwise import Stepwise, few_samples
 from bitsmith.numerics.formats import Array
@@ -113,3 +113,10 @@ def test_a_network_of_fixed_batch_gets_whole_batches() -> None:
     draft = first_draft(bs.load(networks.conv_bn_relu(batch=4)), rows, asked, "onnxruntime", lambda title: nullcontext())
     assert [len(b["input"]) for b in few_samples(draft.network, draft.samples("test"))] == [4, 4]
     assert "8 samples" in correct_bias(draft, None).plan.reasons["conv1.bias"]
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((5, 3, 7, 4), 1), ((6, 4), 1), ((2, 5, 3), 2), ((3, 2, 1, 1), 1)])
+def test_sums_over_all_but_the_channels(shape: tuple[int, ...], axis: int) -> None:
+    values = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    slow = [sum(float(x) for x in values.take(c, axis).ravel()) for c in range(shape[axis])]
+    np.testing.assert_allclose(channel_sums(values, axis), slow, rtol=1e-5, atol=1e-5)

@@ -1,11 +1,13 @@
 """Bias correction: each product's mean output, channel by channel, becomes what it is in float (Nagel 2019, section 4.2; appendix D)."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
+from bitsmith.calibration.collect import pieces, samples_at_once
 from bitsmith.graph import constant, sole_consumer
 from bitsmith.improving.draft import Draft, Progress, with_reasons
 from bitsmith.improving.stepwise import Stepwise, few_samples, has_branches
@@ -17,6 +19,7 @@ from bitsmith.planning.recipe import Rule
 from bitsmith.planning.weights import LARGEST_BIAS, Use, encode_bias
 from bitsmith.rewrites.edits import set_constant
 from bitsmith.rewrites.products import Product, add_bias, read_product
+from bitsmith.running.session import Session
 from bitsmith.targets.onnx.insert import insert_quantization
 
 SAID = "{samples}"
@@ -47,8 +50,8 @@ class Correctable:
 def correct_bias(draft: Draft, progress: Progress | None = None) -> Draft:
     """Shift every bias by what its product's mean lost, from the first layer to the last: each sees all before it quantized and corrected.
 
-    Every node is run once on at most 128 samples; only values that are still to be read are kept.
-    Raises GoneError where the calibration data cannot be read again.
+    Every node is run once on at most 64 samples; only values that are still to be read are kept.
+    Raises DataError where the calibration data cannot be read again.
     """
     data = draft.samples("correct_bias")
     if has_branches(draft.network):
@@ -90,13 +93,14 @@ def measure_all(
 ) -> list[tuple[Correctable, Array]]:
     """What each mean lost, [channels] in float64."""
     coded = Stepwise.start(insert_quantization(draft.network, draft.plan, moves_codes=False, packs_int4=False), batches)
-    exact = Stepwise.start(draft.reference, batches)
-    values = [{v.name: v for node in steps.network.graph for v in node.outputs} for steps in (coded, exact)]
+    wanted = exact_means(draft.reference, found, batches)
+    values = {v.name: v for node in coded.network.graph for v in node.outputs}
     shifts = []
-    for number, spot in enumerate(found, 1):
+    for number, (spot, (exact, noise)) in enumerate(zip(found, wanted, strict=True), 1):
         name, axis = spot.value.name or "", spot.product.channel_axis or 0
-        inside = values[0].get(f"{name}_unquantized") or values[0][name]
-        lost = lost_mean(exact.advance(values[1][name]), coded.advance(inside), axis)
+        inside = values.get(f"{name}_unquantized") or values[name]
+        lost = exact - mean(coded.advance(inside), axis)
+        lost = np.where(np.isfinite(lost) & (np.abs(lost) > noise), lost, 0.0)
         coded.shift(inside, along(lost, axis, coded.known[inside.name or ""][0].ndim))
         shifts.append((spot, lost))
         if progress is not None:
@@ -104,17 +108,29 @@ def measure_all(
     return shifts
 
 
-def lost_mean(exact: list[Array], coded: list[Array], axis: int) -> Array:
-    """Mean of the difference over all but the channels; 0 where it is no more than the noise of sums."""
-    lost = mean([np.subtract(a, b, dtype=np.float64) for a, b in zip(exact, coded, strict=True)], axis)
-    lost[~np.isfinite(lost)] = 0.0
-    return np.where(np.abs(lost) > NOISE * mean([np.abs(a) for a in exact], axis), lost, 0.0)
+def exact_means(network: ir.Model, found: list[Correctable], batches: list[dict[str, Array]]) -> list[tuple[Array, Array]]:
+    """For each product, [channels] in float64: its mean, and what that may differ by when sums are taken in another order."""
+    names = [spot.value.name or "" for spot in found]
+    axes = {name: spot.product.channel_axis or 0 for name, spot in zip(names, found, strict=True)}
+    session, sums = Session(network, names), dict[str, tuple[Array, Array, int]]()
+    for batch in pieces(batches, samples_at_once(network.graph, names), None) if names else ():
+        for name, values in session.run(batch).items():
+            total, size, count = sums.get(name, (0.0, 0.0, 0))
+            sums[name] = (total + channel_sums(values, axes[name]), size + channel_sums(np.abs(values), axes[name]),
+                          count + values.size // values.shape[axes[name]])
+    return [(total / count, NOISE * size / count) for total, size, count in (sums[name] for name in names)]
+
+
+def channel_sums(values: Array, axis: int) -> Array:
+    """float64 [channels]: sums over everything else, those over what lies behind a channel in pairs, in the values' own type."""
+    rows = values.reshape(math.prod(values.shape[:axis]), values.shape[axis], -1)
+    inner = rows.sum(2) if rows.shape[2] > 1 else rows[:, :, 0]
+    return np.asarray(inner.sum(0, dtype=np.float64))
 
 
 def mean(batches: list[Array], axis: int) -> Array:
     """float64 [channels], over everything else."""
-    axes = tuple(a for a in range(batches[0].ndim) if a != axis)
-    total = np.sum([array.sum(axes, dtype=np.float64) for array in batches], axis=0)
+    total = np.sum([channel_sums(array, axis) for array in batches], axis=0)
     return np.asarray(total / sum(array.size // array.shape[axis] for array in batches))
 
 
