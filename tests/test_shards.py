@@ -71,6 +71,19 @@ def test_a_dask_cluster_counts_the_same(files: tuple[Path, Path]) -> None:
     assert (network.parent / "a.stats").read_bytes() == (network.parent / "b.stats").read_bytes()
 
 
+def test_sensitivities_in_shards_are_those_of_one_process(files: tuple[Path, Path]) -> None:
+    network, data = files
+    folder, command = network.parent, ("sensitivity", network, "--data", data, "--widths", "8,4", "--samples", "16")
+    bitsmith(*command, "-o", folder / "one.json", cwd=folder)
+    for number in (1, 2, 3):
+        bitsmith(*command, "--shard", f"{number}/3", "-o", folder / "part{shard}.json", cwd=folder)
+    bitsmith("merge", *(folder / f"part{n}.json" for n in (3, 1, 2)), "-o", folder / "merged.json", cwd=folder)
+    assert (folder / "merged.json").read_bytes() == (folder / "one.json").read_bytes()
+    bitsmith(*command[:-1], "8", "-o", folder / "other.json", cwd=folder)
+    with pytest.raises(subprocess.CalledProcessError):
+        bitsmith("merge", folder / "one.json", folder / "other.json", "-o", folder / "both.json", cwd=folder)
+
+
 def test_progress_counts_shards(files: tuple[Path, Path]) -> None:
     seen: list[tuple[int, int | None]] = []
     calibrate_in_shards(*files, 2, processes=1, progress=lambda done, total: seen.append((done, total)))

@@ -1,7 +1,5 @@
 """The commands that count the values of a network, in one process or in several, and put the counts together."""
 
-from pathlib import Path
-
 import typer
 
 from bitsmith.cli_options import (
@@ -17,7 +15,7 @@ from bitsmith.cli_options import (
     Samples,
     Shard,
 )
-from bitsmith.cli_parts import open_samples, show
+from bitsmith.cli_parts import in_shard, open_samples, show
 from bitsmith.errors import DataError
 from bitsmith.files import check_output
 
@@ -52,7 +50,7 @@ def calibrate(
     from bitsmith.terminal import progress_bar
 
     part = None if shard is None else parse_shard(shard)
-    output = output if part is None else Path(str(output).replace("{shard}", str(part[0])))
+    output = output if part is None else in_shard(output, part)
     check_output(output)
     if processes is not None and (part or image or limit or channels_of):
         raise DataError("--processes divides a whole file of samples by itself; leave --shard, --image, --limit and --channels-of out.")
@@ -74,18 +72,25 @@ def merge(
     output: Counted,
     as_json: AsJson = False,
 ) -> None:
-    """Merge statistics of the same network from several runs, exactly. Give shards in their order.
+    """Merge statistics, or sensitivities, of the same network from several runs, exactly. Give shards in their order.
 
     \b
-    Example:
+    Examples:
       bitsmith merge part1.stats part2.stats -o net.stats
+      bitsmith merge part1.json part2.json -o net.sensitivity.json
     """
     from functools import reduce
 
-    from bitsmith import display
+    from bitsmith import display, display_sensitivity
+    from bitsmith.analysis.sensitivity_file import load_sensitivity, merge_sensitivities
     from bitsmith.calibration.statistics_file import load_statistics, save_statistics
 
     check_output(output)
+    if all(path.suffix == ".json" for path in statistics):
+        merged = merge_sensitivities([load_sensitivity(path) for path in statistics])
+        merged.save(output)
+        show([*display_sensitivity.show_sensitivity(merged), display.wrote([output])], merged.to_dict(), as_json)
+        return
     found = reduce(lambda a, b: a.merge(b), (load_statistics(path) for path in statistics))
     save_statistics(found, output)
     show(display.show_statistics(found, output), display.statistics_data(found, output), as_json)

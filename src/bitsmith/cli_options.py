@@ -29,7 +29,7 @@ Written = Annotated[
 ]
 Counted = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .stats file to write.")]
 Shard = Annotated[str | None, typer.Option(metavar="K/N", show_default=False, help=(
-    "Count only this part of the data, for instance 3/8; 'env': the part that torchrun, srun or mpirun give this process."))]
+    "Do only this part of the work, for instance 3/8; 'env': the part that torchrun, srun or mpirun give this process."))]
 Processes = Annotated[int | None, typer.Option(metavar="COUNT", min=1, show_default=False, help="Count in so many processes.")]
 Statistics = Annotated[Path | None, typer.Option(metavar="FILE", help="Statistics instead of data.", show_default=False)]
 PerChannel = Annotated[bool, typer.Option("--per-channel", metavar="", help="Look at every channel by itself, too.")]
@@ -57,6 +57,7 @@ MaybeTested = Annotated[
 QuantizedFile = Annotated[Path, typer.Argument(metavar="QUANTIZED", help="What became of it: an .onnx file.", show_default=False)]
 Against = Annotated[Path | None, typer.Option(metavar="NETWORK", help="One to compare with, usually the float one.", show_default=False)]
 EngineName = Annotated[str, typer.Option(metavar="NAME", help="onnxruntime, simulated, program or program-fixed-point.")]
+RunsOn = Annotated[str, typer.Option("--on", metavar="MACHINE", help="Where C runs: host, or cortex-m7, emulated by QEMU.")]
 Metrics = Annotated[
     list[str] | None,
     typer.Option(metavar="MODULE:FUNCTION", show_default=False, help="function(outputs by name, labels) -> number. Repeat for several."),
@@ -75,4 +76,5 @@ ValueName = Annotated[
 ]
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A .plan.json file.", show_default=False)]
 OtherPlan = Annotated[Path, typer.Argument(metavar="OTHER", help="Another one.", show_default=False)]
-CountedFiles = Annotated[list[Path], typer.Argument(metavar="FILES", help="Files that 'bitsmith calibrate' wrote.", show_default=False)]
+CountedFiles = Annotated[list[Path], typer.Argument(metavar="FILES", show_default=False, help=(
+    "Files that 'bitsmith calibrate' wrote, or 'bitsmith sensitivity'."))]

@@ -67,3 +67,8 @@ def network_in(path: Path) -> Path:
 def name_list(text: str) -> list[str]:
     """'a, b' as its names; 'none' as no names."""
     return [] if text.strip() == "none" else [name for piece in text.split(",") if (name := piece.strip())]
+
+
+def in_shard(output: Path, shard: tuple[int, int]) -> Path:
+    """The output's path with the shard's number where it says {shard}, so that one command line serves all processes."""
+    return Path(str(output).replace("{shard}", str(shard[0])))

@@ -5,8 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bitsmith.cli_options import AsJson, Images, MaybePage, MaybeSamples, Network, RecipeName, Refine, Statistics, TargetName, Tested
-from bitsmith.cli_parts import name_list, open_samples, show
+from bitsmith.cli_options import (
+    AsJson,
+    Images,
+    MaybePage,
+    MaybeSamples,
+    Network,
+    RecipeName,
+    Refine,
+    Shard,
+    Statistics,
+    TargetName,
+    Tested,
+)
+from bitsmith.cli_parts import in_shard, name_list, open_samples, show
 from bitsmith.errors import DataError, RecipeError
 from bitsmith.files import check_output
 
@@ -54,6 +66,7 @@ def sensitivity(
     fast: Fast = False,
     output: Kept = None,
     samples: Most = 1024,
+    shard: Shard = None,
     recipe: RecipeName = "int8",
     target: TargetName = "onnxruntime",
     stats: Statistics = None,
@@ -67,19 +80,24 @@ def sensitivity(
       bitsmith sensitivity net.onnx --data calibration.npz --fast
       bitsmith sensitivity net.onnx --data calibration.npz --test test.npz
                            -o net.sensitivity.json
+      bitsmith sensitivity net.onnx --data calibration.npz --shard 3/8
+                           -o part3.json
     """
     from bitsmith import display_sensitivity as display
     from bitsmith import workflow
     from bitsmith.analysis.sensitivity import SensitivitySettings
     from bitsmith.analysis.sensitivity import sensitivity as measure
     from bitsmith.calibration.statistics_file import load_statistics
+    from bitsmith.shards import parse_shard
     from bitsmith.terminal import progress_bar
 
+    part = (1, 1) if shard is None else parse_shard(shard)
+    output = None if output is None else in_shard(output, part)
     if output is not None:
         check_output(output, ".json")
     if data is not None and stats is not None:
         raise DataError("Give --data or --stats, not both: statistics are what data become.")
-    settings = SensitivitySettings(read_widths(widths), name_list(roles), recipe, target, fast, samples)
+    settings = SensitivitySettings(read_widths(widths), name_list(roles), recipe, target, fast, samples, part)
     loaded = workflow.load(network)
     calibration = None if data is None else open_samples(data, loaded, image if data.is_dir() or test is None else None)
     found = measure(

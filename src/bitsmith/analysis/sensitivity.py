@@ -45,6 +45,7 @@ class SensitivitySettings:
     recipe   how encodings are found; its widths are replaced
     fast     estimate in one pass over the samples instead of one run for every setting
     samples  at most so many, evenly from all
+    shard    (number from 1, count): only every count-th layer, from this one on, so that several processes share the work
     """
 
     widths: Sequence[int] = (8, 6, 4, 3, 2)
@@ -53,8 +54,13 @@ class SensitivitySettings:
     target: str = "onnxruntime"
     fast: bool = False
     samples: int = 1024
+    shard: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
+        if not 1 <= self.shard[0] <= self.shard[1]:
+            raise RecipeError(f"Shards are numbered from 1 to their count; there is no shard {self.shard[0]}/{self.shard[1]}.")
+        if self.fast and self.shard != (1, 1):
+            raise RecipeError("Fast sensitivities come from one pass over all layers; measure exactly, or leave the shard out.")
         if not self.widths or any(not isinstance(bits, int) or not 2 <= bits <= 16 for bits in self.widths):
             raise RecipeError(f"Widths are 2 to 16 bits, not {list(self.widths)}; write for instance 8,4,3.")
         if not self.roles or set(self.roles) - set(ROLES):
@@ -135,9 +141,11 @@ def complete(found: Sensitivity, network: ir.Model, choices: Choices, samples: S
     if work.settings.fast and not known:
         found = with_estimates(found, estimate(network, choices, samples, work.offered, work.settings.roles))
     elif not work.settings.fast:
-        asked = {layer.name: work.settings_of(layer) for layer in choices.layers}
+        number, count = work.settings.shard
+        layers = choices.layers[number - 1::count]
+        asked = {layer.name: work.settings_of(layer) for layer in layers}
         total, done = sum(map(len, asked.values())), 0
-        for layer in choices.layers:
+        for layer in layers:
             missing = [s for s in asked[layer.name] if (layer.name, s[0], s[1]) not in known]
             if missing and monotonic() < work.until:
                 found = found.with_effects(list(measure_layer(network, layer, samples, missing)))

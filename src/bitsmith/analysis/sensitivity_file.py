@@ -114,6 +114,20 @@ def load_sensitivity(path: str | Path) -> Sensitivity:
         raise BitsmithError(f"'{path}' holds no sensitivities ({problem}); choose another output, or move the file away.") from problem
 
 
+def merge_sensitivities(parts: Sequence[Sensitivity]) -> Sensitivity:
+    """Shards of one measurement as one, in the order in which a single process would have measured.
+
+    Raises BitsmithError where they are of different measurements.
+    """
+    first = parts[0]
+    if any(part.made != first.made for part in parts):
+        raise BitsmithError("These sensitivities were measured with other networks, samples or settings; merge shards of one measurement.")
+    order = {name: place for place, name in enumerate(
+        (layer.name, role, bits) for layer in first.layers for role in first.made["roles"] for bits in first.made["widths"])}
+    found = {(e.layer, e.role, e.bits): e for part in parts for e in part.effects}
+    return replace(first, effects=tuple(found[key] for key in sorted(found, key=order.__getitem__)))
+
+
 def resume(path: Path | None, fresh: Sensitivity) -> Sensitivity:
     """What the file holds already of the same measurement; `fresh` where there is none.
 
