@@ -20,7 +20,7 @@ def networks(draw: st.DrawFn) -> tuple[list[Buffer], list[Overlap]]:
             for value in range(count)]
     sizes = draw(st.lists(st.integers(0, 40), min_size=count, max_size=count))
     buffers = [Buffer(str(value), sizes[value], value, max(value, dies[value])) for value in range(count)]
-    overlaps = [Overlap(str(source), str(step), draw(st.integers(0, 12)))
+    overlaps = [Overlap(str(source), str(step), draw(st.integers(0, 12)), draw(st.none() | st.integers(0, 40)))
                 for step, read in enumerate(reads, 1) for source in set(read) if draw(st.booleans())]
     return buffers, overlaps
 
@@ -32,7 +32,7 @@ def test_what_is_needed_is_never_written_over(network: tuple[list[Buffer], list[
     buffers, overlaps = network
     arena = place(buffers, overlaps)
     found = {b.name: b for b in buffers}
-    leads = {(o.source, o.result): o.lead for o in overlaps if shares(found, o)}
+    allowed = {(o.source, o.result): o for o in overlaps if shares(found, o)}
     for result in buffers:
         written = set(range(arena.offsets[result.name], arena.offsets[result.name] + result.size))
         for other in buffers:
@@ -40,9 +40,9 @@ def test_what_is_needed_is_never_written_over(network: tuple[list[Buffer], list[
                 continue
             common = written & set(range(arena.offsets[other.name], arena.offsets[other.name] + other.size))
             if common:
-                lead = leads[(other.name, result.name)] if (other.name, result.name) in leads else leads[(result.name, other.name)]
-                pair = (other, result) if (other.name, result.name) in leads else (result, other)
-                assert arena.offsets[pair[1].name] + lead <= arena.offsets[pair[0].name]
+                overlap = allowed[other.name, result.name] if (other.name, result.name) in allowed else allowed[result.name, other.name]
+                source, made = arena.offsets[overlap.source], arena.offsets[overlap.result]
+                assert made + overlap.lead <= source or (overlap.trail is not None and made >= source + overlap.trail)
     assert all(at % ALIGNMENT == 0 for at in arena.offsets.values())
     assert lower_bound(buffers, overlaps) == arena.lower_bound <= arena.size
     assert arena.size <= sum(b.size + ALIGNMENT for b in buffers) + sum(o.lead + ALIGNMENT for o in overlaps)
@@ -55,10 +55,10 @@ def test_no_order_of_putting_gives_less(network: tuple[list[Buffer], list[Overla
     buffers = network[0][:5]
     found = {b.name: b for b in buffers}
     overlaps = [o for o in network[1] if o.source in found and o.result in found]
-    leads = {(o.source, o.result): o.lead for o in overlaps if shares(found, o)}
+    allowed = {(o.source, o.result): o for o in overlaps if shares(found, o)}
     best = []
     for order in permutations(buffers):
-        layout = Layout(found, leads)
+        layout = Layout(found, allowed)
         for buffer in order:
             layout.put(buffer)
         best.append(layout.size)
@@ -82,6 +82,15 @@ def test_a_convolution_follows_behind_by_a_row() -> None:
     arena = place(buffers, [Overlap("x", "y", 66)])
     assert arena.size == arena.lower_bound == 1024 + 68
     assert arena.offsets["x"] - arena.offsets["y"] == 68
+
+
+def test_a_chain_goes_down_and_up_again() -> None:
+    """Every second step runs backwards, so that the way apart is needed once."""
+    buffers = [Buffer(str(i), 1000, i, i + 1) for i in range(6)]
+    one_way = [Overlap(str(i), str(i + 1), 40) for i in range(5)]
+    both_ways = [Overlap(str(i), str(i + 1), 40, 40) for i in range(5)]
+    assert place(buffers, one_way).size == 1200
+    assert place(buffers, both_ways).size == place(buffers, both_ways).lower_bound == 1040
 
 
 def test_what_is_read_again_is_kept() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from random_programs import NARROW, Maker, random_case
 from bitsmith.errors import TargetError
 from bitsmith.integer.boundary import CallFloat
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import Convolve, MatrixMultiply
+from bitsmith.integer.instructions import Convolve, MatrixMultiply, Reshape
 from bitsmith.integer.program import Program
 from bitsmith.integer.windows import Window
 from bitsmith.numerics import Integer
@@ -69,6 +70,34 @@ def test_optimised_and_specialised(tmp_path: Path) -> None:
     """Each layer with a copy of its kernel, at -O3 with everything that this processor has."""
     flags = ("-O3", "-march=native", *(f"-DN{i}_KERNEL=static inline __attribute__((always_inline))" for i in range(12)))
     assert_same_codes([random_case(seed) for seed in range(20, 32)], tmp_path, flags=flags)
+
+
+def same_size(maker: Maker, name: str, groups: int, kernel: int) -> str:
+    """A convolution whose result is as large as its source."""
+    shape, encoding = maker.values[name]
+    window = Window.of((kernel, kernel), pads=[(kernel // 2, kernel // 2)] * 2)
+    weights, zero = maker.weights(shape[0], shape[0] // groups, kernel, kernel)
+    plain = Convolve((name,), maker.name(), CodeRange.of(encoding), weights, zero, window, None, groups)
+    made = dataclasses.replace(plain, requantize=maker.rounding(plain.bounds.largest, encoding))
+    return maker.add(made, shape, encoding)
+
+
+def test_layers_over_their_own_input(tmp_path: Path) -> None:
+    """One value's memory and little more, for chains that go forwards and backwards in turn."""
+    cases = []
+    for seed in range(6):
+        maker = Maker(seed, formats=NARROW)
+        current = maker.input(4, *maker.sizes(2, 5, 9))
+        for step in range(6):
+            current = same_size(maker, current, groups=maker.pick(1, 2, 4), kernel=maker.pick(1, 3, 3) if step else 3)
+        shape, encoding = maker.values[current]
+        flat = maker.add(Reshape((current,), maker.name(), (-1,)), (prod(shape),), encoding)
+        cases.append(dataclasses.replace(maker.case((maker.multiply(flat),), samples=3), choices=Choices(channels_last=True)))
+    for case in cases:
+        firmware = case.firmware
+        assert firmware.arena.size == firmware.arena.lower_bound < 2 * firmware.inputs[0].stored.bytes
+        assert {call.fields.entries["backwards"] for call in firmware.calls if "backwards" in call.fields.entries} >= {1}
+    assert_same_codes(cases, tmp_path)
 
 
 def test_token_ids(tmp_path: Path) -> None:

@@ -26,12 +26,26 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Overlap:
-    """One step reads `source` for the last time and makes `result`, both from their beginnings to their ends: the result may lie
-    over the source, as long as it begins at least `lead` bytes before it, for then it covers only what has been read already."""
+    """One step reads `source` for the last time and makes `result`, which may lie over it, so far apart that it covers only what
+    has been read already.
+
+    lead   forwards, from beginning to end, the result begins at least so many bytes before the source
+    trail  backwards, from end to beginning, it begins at least so many bytes behind the source's beginning; None: it cannot
+    """
 
     source: str
     result: str
     lead: int = 0
+    trail: int | None = None
+
+    def allows(self, source: int, result: int) -> bool:
+        """True where the step can do with these offsets."""
+        return result + self.lead <= source or (self.trail is not None and result >= source + self.trail)
+
+    def saves(self, source: int, result: int) -> int:
+        """How many bytes a source and a result of these sizes can have in common, at most."""
+        backwards = 0 if self.trail is None else min(result, source - rounded(self.trail))
+        return max(0, backwards, min(source, result - rounded(self.lead)))
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ class Layout:
     """Buffers that have their places; asks where the next one may go."""
 
     buffers: Mapping[str, Buffer]
-    leads: Mapping[tuple[str, str], int]
+    overlaps: Mapping[tuple[str, str], Overlap]
     offsets: dict[str, int] = field(default_factory=dict)
 
     def put(self, buffer: Buffer) -> None:
@@ -64,13 +78,23 @@ class Layout:
         for name in rivals:
             at = self.offsets[name]
             yield at + rounded(self.buffers[name].size)
-            if (lead := self.leads.get((name, buffer.name))) is not None and at >= lead:
-                yield (at - lead) // ALIGNMENT * ALIGNMENT
-            if (lead := self.leads.get((buffer.name, name))) is not None:
-                yield at + rounded(lead)
+            for near in self._near(buffer.name, name, at):
+                if near >= 0:
+                    yield near // ALIGNMENT * ALIGNMENT
+
+    def _near(self, name: str, other: str, at: int) -> Iterator[int]:
+        """The offsets closest to another buffer's at which one may lie over the other."""
+        if (after := self.overlaps.get((other, name))) is not None:
+            yield at - rounded(after.lead)
+            if after.trail is not None:
+                yield at + rounded(after.trail)
+        if (before := self.overlaps.get((name, other))) is not None:
+            yield at + rounded(before.lead)
+            if before.trail is not None:
+                yield at - rounded(before.trail)
 
     def _fits(self, buffer: Buffer, at: int, rivals: Iterable[str]) -> bool:
-        return all(apart(self.leads, (buffer, at), (self.buffers[name], self.offsets[name])) for name in rivals)
+        return all(apart(self.overlaps, (buffer, at), (self.buffers[name], self.offsets[name])) for name in rivals)
 
     @property
     def size(self) -> int:
@@ -85,11 +109,11 @@ def place(buffers: Sequence[Buffer], overlaps: Sequence[Overlap] = ()) -> Arena:
     the search. Placing optimally is NP-hard (dynamic storage allocation, Garey and Johnson 1979, SR2).
     """
     found = {buffer.name: buffer for buffer in buffers}
-    leads = {(o.source, o.result): o.lead for o in overlaps if shares(found, o)}
+    allowed = {(o.source, o.result): o for o in overlaps if shares(found, o)}
     least = lower_bound(buffers, overlaps)
     best: Layout | None = None
     for order in orders(buffers):
-        layout = Layout(found, leads)
+        layout = Layout(found, allowed)
         for buffer in order:
             layout.put(buffer)
         if best is None or layout.size < best.size:
@@ -115,7 +139,7 @@ def saved_at(step: int, buffers: Mapping[str, Buffer], overlaps: Sequence[Overla
     results = dict.fromkeys(o.result for o in overlaps if shares(buffers, o) and buffers[o.result].born == step)
     for result in results:
         size = rounded(buffers[result].size)
-        yield min(size, sum(max(0, min(size - rounded(o.lead), rounded(buffers[o.source].size)))
+        yield min(size, sum(o.saves(rounded(buffers[o.source].size), size)
                             for o in overlaps if o.result == result and shares(buffers, o)))
 
 
@@ -129,13 +153,13 @@ def meet(first: Buffer, second: Buffer) -> bool:
     return first.born <= second.dies and second.born <= first.dies and min(first.size, second.size) > 0
 
 
-def apart(leads: Mapping[tuple[str, str], int], first: tuple[Buffer, int], second: tuple[Buffer, int]) -> bool:
+def apart(overlaps: Mapping[tuple[str, str], Overlap], first: tuple[Buffer, int], second: tuple[Buffer, int]) -> bool:
     """True where two buffers that meet do not disturb each other."""
     (one, at), (other, there) = first, second
     if at + one.size <= there or there + other.size <= at:
         return True
-    result_first, source_first = leads.get((other.name, one.name)), leads.get((one.name, other.name))
-    return (result_first is not None and at + result_first <= there) or (source_first is not None and there + source_first <= at)
+    made_here, made_there = overlaps.get((other.name, one.name)), overlaps.get((one.name, other.name))
+    return (made_here is not None and made_here.allows(there, at)) or (made_there is not None and made_there.allows(at, there))
 
 
 def orders(buffers: Sequence[Buffer]) -> Iterator[list[Buffer]]:

@@ -59,6 +59,8 @@ class Call:
     can_fail the kernel returns a status
     says     what it is, for people
     macs     multiplications with additions
+    trails   value read -> how many bytes behind its beginning the result must begin to lie over it when the kernel runs backwards,
+             which the field `backwards` tells it; absent: it cannot
     """
 
     kernel: str
@@ -73,6 +75,7 @@ class Call:
     macs: int = 0
     together: bool = False
     can_fail: bool = False
+    trails: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """An integer program as calls of kernels over one arena: all that is to be known before a line of C is written."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bitsmith.errors import TargetError
 from bitsmith.integer.instructions import Mean
 from bitsmith.integer.memory import Arena, Buffer, Overlap, place
 from bitsmith.integer.program import Program
 from bitsmith.numerics.encoding import Encoding
-from bitsmith.targets.c.call import Call, Describe, Place, Table
+from bitsmith.targets.c.call import Call, Describe, Fields, Place, Table
 from bitsmith.targets.c.flavours import FLAVOURS
 from bitsmith.targets.c.layout import Arrangement, arrange, in_memory
 from bitsmith.targets.c.rounding import only_shifts
@@ -80,7 +80,7 @@ def translate(program: Program, sizes: Mapping[str, Sizes], choices: Choices = C
     stages = [kernels_for(FLAVOURS[choices.flavour], step)(step, spot) for step in arrangement.steps]
     arena, scratch = plan_arena(arrangement, stages)
     return Firmware(
-        tuple(call for stage in stages for call in stage),
+        tuple(directed(call, arrangement, arena) for stage in stages for call in stage),
         tuple(door(arrangement, arena, n, n, program.inputs[n]) for n in arrangement.inputs),
         tuple(door(arrangement, arena, n, value, program.encodings.get(n)) for n, value in arrangement.outputs.items()),
         arrangement.stored, arrangement.memory,
@@ -109,6 +109,17 @@ def check_powers(program: Program) -> None:
             raise TargetError(f"'{name}' is not rounded by a shift: its scales are no powers of two; set power_of_two in the recipe.")
 
 
+def directed(call: Call, arrangement: Arrangement, arena: Arena) -> Call:
+    """The call with its direction, where its kernel has two: backwards where forwards it would write over what it still reads."""
+    if not call.trails:
+        return call
+    (name,) = call.trails
+    source, result = (arena.offsets.get(arrangement.owner(n)) for n in (name, call.result))
+    assert result is not None
+    forwards = source is None or result + call.leads[name] <= source or result >= source + arrangement.stored[name].bytes
+    return replace(call, fields=Fields({**call.fields.entries, "backwards": int(not forwards)}))
+
+
 def plan_arena(arrangement: Arrangement, stages: Sequence[Sequence[Call]]) -> tuple[Arena, dict[int, str]]:
     """Lifetimes: step 0 is before the first stage, where inputs are given; outputs stay until behind the last one."""
     last = len(stages) + 1
@@ -122,7 +133,8 @@ def plan_arena(arrangement: Arrangement, stages: Sequence[Sequence[Call]]) -> tu
             born.setdefault(call.result, at)
             dies.update({arrangement.owner(name): at for name in (*call.reads, call.result)})
             if len(stage) == 1:
-                overlaps += [Overlap(arrangement.owner(name), call.result, lead) for name, lead in call.leads.items()]
+                overlaps += [Overlap(arrangement.owner(name), call.result, lead, call.trails.get(name))
+                             for name, lead in call.leads.items()]
             if call.scratch:
                 scratch[number] = Buffer(f"scratch of call {number}", call.scratch, at, at)
             number += 1

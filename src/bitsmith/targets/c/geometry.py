@@ -63,6 +63,21 @@ class Geometry:
         written = np.arange(1, len(first) + 1) * (result.bytes // max(1, len(first)))
         return {name: furthest(written, first)}
 
+    def trails(self, name: str, source: Stored, result: Stored) -> dict[str, int]:
+        """{name of the source: bytes by which the result must begin behind it} for a kernel that runs backwards."""
+        if not self.leads(name, source, result):
+            return {}
+        ends = [np.minimum(self._last_read(axis), self.sizes[axis] - 1) for axis in range(PLANE)]
+        last = (ends[0][:, None] * self.sizes[1] + ends[1]).reshape(-1) + 1
+        read = np.maximum.accumulate(last) * self.channels * source.width
+        begun = np.arange(len(last)) * (result.bytes // max(1, len(last)))
+        return {name: int(max(0, (read - begun).max(initial=0)))}
+
+    def _last_read(self, axis: int) -> Array:
+        """For each output index, the last input index that its window can see, as if nothing lay behind the input."""
+        starts = np.arange(self.outputs[axis]) * self.window.strides[axis] - self.window.pads[axis][0]
+        return np.maximum(0, (starts + self.window.extents[axis] - 1) // self.spread[axis])
+
     def _first_read(self, axis: int) -> Array:
         """For each output index, the first input index that its window can see."""
         starts = np.arange(self.outputs[axis]) * self.window.strides[axis] - self.window.pads[axis][0]

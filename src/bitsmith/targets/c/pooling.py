@@ -21,6 +21,7 @@ def describe_max_pool(step: MaxPool, place: Place) -> list[Call]:
         "max_pool", {"source_t": source.c_type, "result_t": result.c_type},
         Fields({**geometry.fields(), "channels": geometry.channels, "lowest": lowest}), step.inputs, step.output,
         f"largest of {geometry.says()}", leads=geometry.leads(step.inputs[0], source, result),
+        trails=geometry.trails(step.inputs[0], source, result),
     )]
 
 
@@ -35,6 +36,7 @@ def describe_average_pool(step: AveragePool, place: Place) -> list[Call]:
         kernel, {"source_t": source.c_type, "result_t": result.c_type},
         Fields({**geometry.fields(), **entries, **scales, **code_fields(average.codes)}), step.inputs, step.output,
         f"average of {geometry.says()}", leads=geometry.leads(step.inputs[0], source, result),
+        trails=geometry.trails(step.inputs[0], source, result),
     )]
 
 

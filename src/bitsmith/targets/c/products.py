@@ -44,8 +44,8 @@ def convolve_call(step: Convolve, place: Place, geometry: Geometry, source: Stor
         Fields({**entries, "weights": weights, "bias": bias, "rounding": rounding_fields(requantize_of(step), place.rounding)}),
         step.inputs, step.output, f"convolution {geometry.says()}, {geometry.channels} -> {len(step.weights)} channels",
         {**rounding_part(place.rounding), "weight_at": unpack, "dot": dot},
-        geometry.leads(step.inputs[0], source, result),
-        inner * prod(step.window.kernel) * source.width, step.weights[0].size * result.count,
+        geometry.leads(step.inputs[0], source, result), inner * prod(step.window.kernel) * source.width,
+        step.weights[0].size * result.count, trails=geometry.trails(step.inputs[0], source, result),
     )
 
 
@@ -61,7 +61,8 @@ def pointwise_call(step: Convolve, place: Place, geometry: Geometry, source: Sto
         Fields({**entries, "weights": weights, "bias": bias, "rounding": rounding_fields(requantize_of(step), place.rounding)}),
         step.inputs, step.output, f"convolution {geometry.says()}, {geometry.channels} -> {len(ordered)} channels",
         {**rounding_part(place.rounding), "weight_at": unpack, "dot": dot},
-        geometry.leads(step.inputs[0], source, result), 0, step.weights[0].size * result.count,
+        geometry.leads(step.inputs[0], source, result), macs=step.weights[0].size * result.count,
+        trails=geometry.trails(step.inputs[0], source, result),
     )
 
 
@@ -76,7 +77,8 @@ def depthwise_call(step: Convolve, place: Place, geometry: Geometry, source: Sto
                 "rounding": rounding_fields(requantize_of(step), place.rounding)}),
         step.inputs, step.output, f"convolution {geometry.says()} of each of {geometry.channels} channels",
         {**rounding_part(place.rounding), "weight_at": unpack},
-        geometry.leads(step.inputs[0], source, result), 0, step.weights[0].size * result.count,
+        geometry.leads(step.inputs[0], source, result), macs=step.weights[0].size * result.count,
+        trails=geometry.trails(step.inputs[0], source, result),
     )
 
 

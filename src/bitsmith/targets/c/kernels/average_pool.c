@@ -18,6 +18,7 @@ struct average_pool {
     const int32_t *multiplier;                      /* by that count; so are the shifts */
     const uint8_t *shift;
     int32_t zero_point, low, high;                  /* of the result */
+    int32_t backwards;                              /* 1: from the last pixel to the first, so that the result may lie behind the input */
 };
 
 KERNEL int32_t average_pool_sum(const struct average_pool *layer, const source_t *source, int32_t top, int32_t left)
@@ -37,9 +38,12 @@ KERNEL int32_t average_pool_sum(const struct average_pool *layer, const source_t
 
 KERNEL void average_pool(const struct average_pool *layer, const source_t *source, result_t *result)
 {
-    for (int32_t y = 0; y < layer->out_height; y++) {
+    for (int32_t i = 0; i < layer->out_height; i++) {
+        const int32_t y = layer->backwards ? layer->out_height - 1 - i : i;
         const int32_t top = y * layer->stride_y - layer->pad_top;
-        for (int32_t x = 0; x < layer->out_width; x++) {
+        for (int32_t j = 0; j < layer->out_width; j++) {
+            const int32_t x = layer->backwards ? layer->out_width - 1 - j : j;
+            result_t *pixel = result + (y * layer->out_width + x) * layer->channels;
             const int32_t left = x * layer->stride_x - layer->pad_left;
             const int32_t count = layer->rows[y] * layer->columns[x];
             const int64_t half = ((int64_t)1 << layer->shift[count]) >> 1;
@@ -47,7 +51,7 @@ KERNEL void average_pool(const struct average_pool *layer, const source_t *sourc
                 const int32_t sum = average_pool_sum(layer, source + channel * layer->channel_step, top, left);
                 const int64_t product = (int64_t)sum * layer->multiplier[count];
                 const int64_t code = ((product + half) >> layer->shift[count]) + layer->zero_point;
-                *result++ = (result_t)(code < layer->low ? layer->low : code > layer->high ? layer->high : code);
+                *pixel++ = (result_t)(code < layer->low ? layer->low : code > layer->high ? layer->high : code);
             }
         }
     }

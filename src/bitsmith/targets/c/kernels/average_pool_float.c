@@ -18,6 +18,7 @@ struct average_pool_float {
     const uint16_t *columns;                        /* [out_width] */
     const float *scale;                             /* of the codes, then of the result */
     int32_t zero_point, low, high;                  /* of the result */
+    int32_t backwards;                              /* 1: from the last pixel to the first, so that the result may lie behind the input */
 };
 
 KERNEL float average_pool_float_sum(const struct average_pool_float *layer, const source_t *source, int32_t top, int32_t left)
@@ -39,9 +40,12 @@ KERNEL float average_pool_float_sum(const struct average_pool_float *layer, cons
 
 KERNEL void average_pool_float(const struct average_pool_float *layer, const source_t *source, result_t *result)
 {
-    for (int32_t y = 0; y < layer->out_height; y++) {
+    for (int32_t i = 0; i < layer->out_height; i++) {
+        const int32_t y = layer->backwards ? layer->out_height - 1 - i : i;
         const int32_t top = y * layer->stride_y - layer->pad_top;
-        for (int32_t x = 0; x < layer->out_width; x++) {
+        for (int32_t j = 0; j < layer->out_width; j++) {
+            const int32_t x = layer->backwards ? layer->out_width - 1 - j : j;
+            result_t *pixel = result + (y * layer->out_width + x) * layer->channels;
             const int32_t left = x * layer->stride_x - layer->pad_left;
             const int32_t count = layer->rows[y] * layer->columns[x];
             for (int32_t channel = 0; channel < layer->channels; channel++) {
@@ -49,7 +53,7 @@ KERNEL void average_pool_float(const struct average_pool_float *layer, const sou
                 const float mean = sum / (float)count;
                 const float steps = mean / layer->scale[1];
                 const float code = rintf(steps + (float)layer->zero_point);
-                *result++ = (result_t)(code < (float)layer->low ? layer->low : code > (float)layer->high ? layer->high : (int32_t)code);
+                *pixel++ = (result_t)(code < (float)layer->low ? layer->low : code > (float)layer->high ? layer->high : (int32_t)code);
             }
         }
     }

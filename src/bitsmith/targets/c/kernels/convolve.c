@@ -21,6 +21,7 @@ struct convolve {
     const weight_t *weights;                        /* [groups * out_channels][kernel_height][kernel_width][in_channels] */
     const int32_t *bias;                            /* [groups * out_channels] */
     struct requantize rounding;
+    int32_t backwards;                              /* 1: from the last pixel to the first, so that the result may lie behind the input */
 };
 
 /* Where a place along one axis of the padded, spread input lies in the input; -1: nowhere. */
@@ -63,14 +64,17 @@ KERNEL void convolve_gather(const struct convolve *layer, const source_t *source
 KERNEL void convolve(const struct convolve *layer, const source_t *source, result_t *result, source_t *window)
 {
     const int32_t terms = layer->kernel_height * layer->kernel_width * layer->in_channels;
-    for (int32_t y = 0; y < layer->out_height; y++) {
-        for (int32_t x = 0; x < layer->out_width; x++) {
+    for (int32_t i = 0; i < layer->out_height; i++) {
+        const int32_t y = layer->backwards ? layer->out_height - 1 - i : i;
+        for (int32_t j = 0; j < layer->out_width; j++) {
+            const int32_t x = layer->backwards ? layer->out_width - 1 - j : j;
+            result_t *pixel = result + (y * layer->out_width + x) * (layer->groups * layer->out_channels);
             for (int32_t group = 0; group < layer->groups; group++) {
                 convolve_gather(layer, source + group * layer->in_channels * layer->channel_step, y, x, window);
-                for (int32_t i = 0; i < layer->out_channels; i++) {
-                    const int32_t channel = group * layer->out_channels + i;
+                for (int32_t k = 0; k < layer->out_channels; k++) {
+                    const int32_t channel = group * layer->out_channels + k;
                     const int32_t sum = dot(window, layer->zero, layer->weights, channel * terms, terms, layer->bias[channel]);
-                    *result++ = (result_t)requantize(&layer->rounding, sum, channel);
+                    *pixel++ = (result_t)requantize(&layer->rounding, sum, channel);
                 }
             }
         }

@@ -17,6 +17,7 @@ struct depthwise {
     const weight_t *weights;                        /* [kernel_height][kernel_width][channels] */
     const int32_t *bias;                            /* [channels] */
     struct requantize rounding;
+    int32_t backwards;                              /* 1: from the last pixel to the first, so that the result may lie behind the input */
 };
 
 /* Codes are counted from zero, so that padding adds nothing and is left out. */
@@ -39,13 +40,16 @@ KERNEL int32_t depthwise_sum(const struct depthwise *layer, const source_t *sour
 
 KERNEL void depthwise(const struct depthwise *layer, const source_t *source, result_t *result)
 {
-    for (int32_t y = 0; y < layer->out_height; y++) {
+    for (int32_t i = 0; i < layer->out_height; i++) {
+        const int32_t y = layer->backwards ? layer->out_height - 1 - i : i;
         const int32_t top = y * layer->stride_y - layer->pad_top;
-        for (int32_t x = 0; x < layer->out_width; x++) {
+        for (int32_t j = 0; j < layer->out_width; j++) {
+            const int32_t x = layer->backwards ? layer->out_width - 1 - j : j;
+            result_t *pixel = result + (y * layer->out_width + x) * layer->channels;
             const int32_t left = x * layer->stride_x - layer->pad_left;
             for (int32_t channel = 0; channel < layer->channels; channel++) {
                 const int32_t sum = depthwise_sum(layer, source, top, left, channel);
-                *result++ = (result_t)requantize(&layer->rounding, sum, channel);
+                *pixel++ = (result_t)requantize(&layer->rounding, sum, channel);
             }
         }
     }

@@ -13,6 +13,7 @@ struct max_pool {
     int32_t dilation_y, dilation_x;
     int32_t pad_top, pad_left;
     int32_t lowest;                                 /* what an empty window gives */
+    int32_t backwards;                              /* 1: from the last pixel to the first, so that the result may lie behind the input */
 };
 
 KERNEL int32_t max_pool_window(const struct max_pool *layer, const source_t *source, int32_t top, int32_t left)
@@ -33,12 +34,15 @@ KERNEL int32_t max_pool_window(const struct max_pool *layer, const source_t *sou
 
 KERNEL void max_pool(const struct max_pool *layer, const source_t *source, result_t *result)
 {
-    for (int32_t y = 0; y < layer->out_height; y++) {
+    for (int32_t i = 0; i < layer->out_height; i++) {
+        const int32_t y = layer->backwards ? layer->out_height - 1 - i : i;
         const int32_t top = y * layer->stride_y - layer->pad_top;
-        for (int32_t x = 0; x < layer->out_width; x++) {
+        for (int32_t j = 0; j < layer->out_width; j++) {
+            const int32_t x = layer->backwards ? layer->out_width - 1 - j : j;
+            result_t *pixel = result + (y * layer->out_width + x) * layer->channels;
             const int32_t left = x * layer->stride_x - layer->pad_left;
             for (int32_t channel = 0; channel < layer->channels; channel++) {
-                *result++ = (result_t)max_pool_window(layer, source + channel * layer->channel_step, top, left);
+                *pixel++ = (result_t)max_pool_window(layer, source + channel * layer->channel_step, top, left);
             }
         }
     }

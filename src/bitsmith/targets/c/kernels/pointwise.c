@@ -11,16 +11,20 @@ struct pointwise {
     const weight_t *weights;                        /* [out_channels][in_channels] */
     const int32_t *bias;                            /* [out_channels] */
     struct requantize rounding;
+    int32_t backwards;                              /* 1: from the last pixel to the first, so that the result may lie behind the input */
 };
 
 KERNEL void pointwise(const struct pointwise *layer, const source_t *source, result_t *result)
 {
-    for (int32_t y = 0; y < layer->out_height; y++) {
-        for (int32_t x = 0; x < layer->out_width; x++) {
+    for (int32_t i = 0; i < layer->out_height; i++) {
+        const int32_t y = layer->backwards ? layer->out_height - 1 - i : i;
+        for (int32_t j = 0; j < layer->out_width; j++) {
+            const int32_t x = layer->backwards ? layer->out_width - 1 - j : j;
+            result_t *pixel = result + (y * layer->out_width + x) * layer->out_channels;
             const source_t *codes = source + y * layer->row_step + x * layer->column_step;
-            for (int32_t i = 0; i < layer->out_channels; i++) {
-                const int32_t sum = dot(codes, layer->zero, layer->weights, i * layer->in_channels, layer->in_channels, layer->bias[i]);
-                *result++ = (result_t)requantize(&layer->rounding, sum, i);
+            for (int32_t k = 0; k < layer->out_channels; k++) {
+                const int32_t sum = dot(codes, layer->zero, layer->weights, k * layer->in_channels, layer->in_channels, layer->bias[k]);
+                *pixel++ = (result_t)requantize(&layer->rounding, sum, k);
             }
         }
     }
