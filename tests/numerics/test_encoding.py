@@ -222,6 +222,22 @@ def test_plain_data_come_back_exactly(format: Format, scale: Array, seed: int) -
     assert from_dict(to_dict(Encoding(format, scale[0, 0], zero_point[0, 0]))).scale == scale[0, 0]
 
 
+@pytest.mark.parametrize("readable", [0, 10**6])
+def test_very_many_scales_are_written_shortly_and_come_back_exactly(readable: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bitsmith.numerics.encoding.READABLE", readable)
+    generator = np.random.default_rng(0)
+    encoding = Encoding(Integer(8), generator.uniform(0.01, 0.1, (3, 4)).astype(np.float32), generator.integers(-9, 9, (3, 4)),
+                        Blocks({0: 1, 1: 2}))
+    written = json.loads(json.dumps(to_dict(encoding)))
+    assert from_dict(written) == encoding
+    if not readable:
+        for spoilt in ("?", written["scale"]["<f4"][:-4], None):
+            with pytest.raises(PlanError):
+                from_dict({**written, "scale": {**written["scale"], "<f4": spoilt}})
+        with pytest.raises(PlanError):
+            from_dict({**written, "scale": {"shape": [3, 4]}})
+
+
 @pytest.mark.parametrize("change", [
     {"format": "int99"}, {"format": 8}, {"scale": "x"}, {"scale": -1}, {"scale": 10**400}, {"scale": []}, {"scale": [[1], [1, 2]]},
     {"scale": [1.0, 2.0]}, {"zero_point": 200}, {"zero_point": 0.5}, {"zero_point": [0, 0]}, {"zero_point": 10**30}, {"zero_point": None},

@@ -1,5 +1,6 @@
 """Where a format lies on the real line: real = scale * (code - zero_point). The equation is written here only."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ from bitsmith.numerics.formats import Array, Format, Integer, parse_format
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)      # below it a scale loses bits, and processors flush it to zero
 LARGEST_SCALE = float(np.finfo(np.float32).max)
 PART = 2**18            # numbers that are encoded in one go
+READABLE = 4096         # scales that are written as text
 
 
 @dataclass(frozen=True)
@@ -182,17 +184,31 @@ def to_dict(encoding: Encoding) -> dict[str, Any]:
     """As plain data; floats are written so that they come back exactly."""
     return {
         "format": encoding.format.name,
-        "scale": np.asarray(encoding.scale, np.float64).tolist(),
-        "zero_point": encoding.zero_point.tolist() if encoding.zero_point.any() else 0,
+        "scale": plain(encoding.scale.astype(np.float64), "<f4"),
+        "zero_point": plain(encoding.zero_point, "<i4") if encoding.zero_point.any() else 0,
         **({"blocks": {str(a): s for a, s in encoding.blocks.sizes.items()}} if encoding.blocks.sizes else {}),
     }
+
+
+def plain(numbers: Array, kind: str) -> Any:
+    """Numbers as nested lists; very many, which nobody reads, as the base64 of their bytes: a sixth of the text and of the time."""
+    if numbers.size <= READABLE:
+        return numbers.tolist()
+    return {kind: base64.b64encode(numbers.astype(kind).tobytes()).decode(), "shape": list(numbers.shape)}
+
+
+def from_plain(said: Any, kind: str) -> Array:
+    """The inverse of `plain`."""
+    if not isinstance(said, Mapping):
+        return np.asarray(said)
+    return np.frombuffer(base64.b64decode(said[kind], validate=True), kind).reshape(said["shape"])
 
 
 def from_dict(data: Mapping[str, Any]) -> Encoding:
     """The inverse of `to_dict`. Raises PlanError for anything that `to_dict` would not write."""
     try:
         blocks = Blocks({int(axis): int(size) for axis, size in data.get("blocks", {}).items()})
-        scale, zero_point = np.asarray(data["scale"], np.float32), np.asarray(data["zero_point"])
+        scale, zero_point = from_plain(data["scale"], "<f4").astype(np.float32), from_plain(data["zero_point"], "<i4")
         format = parse_format(data["format"])
         if not np.issubdtype(zero_point.dtype, np.integer) or zero_point.min() < format.lowest or zero_point.max() > format.highest:
             raise PlanError(f"A zero point must be a code of {format.name}.")
