@@ -29,6 +29,7 @@ from bitsmith.cli_options import (
     RecipeName,
     Refine,
     Requantize,
+    RunsOn,
     Samples,
     Statistics,
     TargetName,
@@ -232,13 +233,15 @@ def evaluate(
 
 
 @app.command()
-def verify(network: Network, data: Samples, image: Images = None, limit: Limit = None, as_json: AsJson = False) -> None:
+def verify(
+    network: Network, data: Samples, on: RunsOn = "host", image: Images = None, limit: Limit = None, as_json: AsJson = False,
+) -> None:
     """Do simulation, integer program and onnxruntime give the same codes? Counts those that differ, and where first.
 
     \b
     Example:
       bitsmith verify net.int8.onnx --data test.npz
-      bitsmith verify firmware/ --data test.npz
+      bitsmith verify firmware/ --data test.npz --on cortex-m7
     """
     import bitsmith as bs
     from bitsmith import display
@@ -246,7 +249,7 @@ def verify(network: Network, data: Samples, image: Images = None, limit: Limit =
 
     samples = open_samples(data, bs.load(network_in(network)), image, limit)
     with progress_bar("verifying") as advance:
-        found = bs.verify(network, samples, progress=advance)
+        found = bs.verify(network, samples, on=on, progress=advance)
     show(display.show_verification(found), found.to_dict(), as_json)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 20
 MOST_ROWS = 12
 MOST_NAMES = 4
+UNITS = {"flash": "bytes of flash", "ram": "of RAM", "stack": "of stack", "instructions": "instructions at most"}
 WORDS = {"saturation": "saturates", "moves codes": "moves"}  # what an operator does with codes, where there is little room
 Shown = list[RenderableType]
 
@@ -210,7 +211,8 @@ def show_evaluation(found: "Evaluation") -> Shown:
 def show_verification(found: "Verification") -> Shown:
     """Pairs of engines, the values where their codes part, and the verdict."""
     apart = show_apart(found.comparisons)
-    return [show_pairs(found), *apart, verdict(found)]
+    measured = [Text(", ".join(f"{number:,} {UNITS[name]}" for name, number in found.measured.items()))] if found.measured else []
+    return [show_pairs(found), *apart, *measured, verdict(found)]
 
 
 def show_pairs(found: "Verification") -> RenderableType:
@@ -251,7 +253,7 @@ def show_apart(comparisons: "Sequence[Comparison]") -> Shown:
 
 def verdict(found: "Verification") -> Text:
     engines = {name for c in found.comparisons for name in (c.first, c.second)}
-    other = "the C" if "c" in engines else "onnxruntime"
+    other = next((f"the {name.capitalize()}" for name in engines if name.split()[0] == "c"), "onnxruntime")
     if found.exact:
         return Text(f"The integer program and {other} agree in every code.", style="bold green")
     return Text(f"The integer program and {other} differ.", style="bold yellow")

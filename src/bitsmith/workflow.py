@@ -21,7 +21,7 @@ from bitsmith.analysis.verify import Verification, compare_engines
 from bitsmith.calibration import collect
 from bitsmith.calibration.channels import MOST_CHANNELS
 from bitsmith.calibration.collection import Collection
-from bitsmith.errors import DataError, GoneError, StatisticsError
+from bitsmith.errors import DataError, GoneError, StatisticsError, TargetError
 from bitsmith.improving import Draft, check_refinements, refinement_named
 from bitsmith.integer.instructions import FLOAT32
 from bitsmith.integer.program import Program
@@ -312,27 +312,32 @@ def evaluate(
     return score(results(), engine, against=None if other is None else other.name, metrics=metrics)
 
 
-def verify(network: Any, data: Any, *, progress: Progress | None = None) -> Verification:
+def verify(network: Any, data: Any, *, on: str = "host", progress: Progress | None = None) -> Verification:
     """Do simulation, integer program and onnxruntime give the same codes for every value of a quantized file?
 
-    Of a folder that the target `c` wrote: is its C, compiled and run here, the integer program, code for code?
+    Of a folder that the target `c` wrote: is its C, compiled and run, the integer program, code for code?
+
+    on  where that C runs: 'host', or 'cortex-m7', an emulated one that counts its instructions (needs arm-none-eabi-gcc and QEMU)
 
     Raises PlanError where the network has no Q/DQ that bitsmith reads, TargetError where the C cannot be compiled.
     """
     if is_folder(network):
-        return verify_folder(network, data, progress)
+        return verify_folder(network, data, on, progress)
+    if on != "host":
+        raise TargetError(f"On {on} runs C only; '{network}' is no folder that the target 'c' wrote.")
     subject = subject_of(network)
     engines, values = subject.codes_engines()
     batches = inputs_of(data, subject.normal, progress)
     return compare_engines(({name: run(batch) for name, run in engines.items()} for batch in batches), values)
 
 
-def verify_folder(folder: str | Path, data: Any, progress: Progress | None) -> Verification:
+def verify_folder(folder: str | Path, data: Any, on: str, progress: Progress | None) -> Verification:
     """The integer program and the C."""
-    with closing(open_folder(folder)) as compiled:
+    with closing(open_folder(folder, on)) as compiled:
         engines, values = compiled_engines(compiled)
         batches = inputs_of(data, compiled.folder.network, progress)
-        return compare_engines(({name: run(batch) for name, run in engines.items()} for batch in batches), values)
+        found = compare_engines(({name: run(batch) for name, run in engines.items()} for batch in batches), values)
+        return replace(found, measured=compiled.measured)
 
 
 def write_report(

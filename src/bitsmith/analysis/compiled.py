@@ -4,11 +4,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bitsmith.analysis.verify import Ran
+from bitsmith.errors import TargetError
 from bitsmith.integer.boundary import CallFloat
 from bitsmith.integer.program import Program
 from bitsmith.numerics.formats import Array
+from bitsmith.targets.c.cortex_m7 import Emulated
 from bitsmith.targets.c.run import Compiled, Folder
 
+Machine = Compiled | Emulated
+MACHINES: Mapping[str, type[Compiled] | type[Emulated]] = {"host": Compiled, "cortex-m7": Emulated}
 Engine = Callable[[Mapping[str, Array]], Ran]
 
 
@@ -17,7 +21,7 @@ def is_folder(network: object) -> bool:
     return isinstance(network, (str, Path)) and Path(network).is_dir()
 
 
-def compiled_engines(compiled: Compiled) -> tuple[dict[str, Engine], list[str]]:
+def compiled_engines(compiled: Machine) -> tuple[dict[str, Engine], list[str]]:
     """(engine -> run, values): the program and the C, on every value that both make."""
     folder = compiled.folder
     program, firmware = folder.program, folder.firmware
@@ -32,7 +36,7 @@ def compiled_engines(compiled: Compiled) -> tuple[dict[str, Engine], list[str]]:
         codes = codes_of(program, batch)
         return Ran({name: found for name, found in compiled.trace(codes).items() if name in values}, reals(program, compiled.run(codes)))
 
-    return {"program": run_program, "c": run_compiled}, values
+    return {"program": run_program, compiled.name: run_compiled}, values
 
 
 def codes_of(program: Program, batch: Mapping[str, Array]) -> dict[str, Array]:
@@ -46,6 +50,8 @@ def reals(program: Program, codes: Mapping[str, Array]) -> dict[str, Array]:
     return {name: encodings[name].dequantize(codes[name]) if name in encodings else codes[name] for name in program.outputs}
 
 
-def open_folder(network: str | Path) -> Compiled:
-    """Compile a folder. Raises TargetError where that fails."""
-    return Compiled(Folder(Path(network)))
+def open_folder(network: str | Path, machine: str = "host") -> Machine:
+    """Compile a folder for one of MACHINES. Raises TargetError where that fails."""
+    if machine not in MACHINES:
+        raise TargetError(f"C runs on {', '.join(MACHINES)}, not on {machine!r}.")
+    return MACHINES[machine](Folder(Path(network)))

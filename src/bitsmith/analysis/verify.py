@@ -1,7 +1,7 @@
 """Do three engines agree on the codes of a quantized file, and where do they part first?"""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -67,10 +67,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verification:
-    """All pairs of engines on one file."""
+    """All pairs of engines on one file.
+
+    measured  what running it took where that can be counted: flash, ram and stack in bytes, instructions of the longest inference
+    """
 
     samples: int
     comparisons: tuple[Comparison, ...]
+    measured: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exact(self) -> bool:
@@ -78,7 +82,8 @@ class Verification:
         return all(c.differing == 0 and c.output_error == 0 for c in self.comparisons if "simulated" not in (c.first, c.second))
 
     def to_dict(self) -> dict[str, Any]:
-        return {"samples": self.samples, "exact": self.exact, "comparisons": [c.to_dict() for c in self.comparisons]}
+        return {"samples": self.samples, "exact": self.exact, "comparisons": [c.to_dict() for c in self.comparisons],
+                "measured": dict(self.measured)}
 
 
 class Tally:

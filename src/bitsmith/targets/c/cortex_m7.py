@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -27,19 +27,18 @@ MACHINE = ("-M", "mps2-an500", "-display", "none", "-monitor", "none", "-serial"
 TICKS = 8 / 5                           # of the timer for each instruction
 READING = 9                             # ticks that reading the timer twice takes
 MOST_SECONDS = 900
+FULL = ("will not fit in region", "overflowed by", "no room for")
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What running some samples gave.
+class Spent:
+    """What running some samples took.
 
-    outputs       codes by name, [samples, ...]
     instructions  of the longest inference
     layers        of the first sample, by call: instructions; empty where they were not asked for
     stack         bytes touched, those of main included
     """
 
-    outputs: Mapping[str, Array]
     instructions: int
     layers: tuple[int, ...]
     stack: int
@@ -47,9 +46,10 @@ class Ran:
 
 @dataclass(frozen=True)
 class Built:
-    """An executable: path, bytes of flash (text and data), bytes of RAM (data and bss; the stack comes on top)."""
+    """An executable, the board that it is for, bytes of flash (text and data) and of RAM (data and bss; the stack comes on top)."""
 
     path: Path
+    board: str
     flash: int
     ram: int
 
@@ -65,22 +65,35 @@ def check_tools() -> None:
                           "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm.")
 
 
-def build(folder: Folder, into: Path, *, board: str = BOARDS[0], traced: bool = False) -> Built:
-    """Compile and link. Raises TargetError where tools are missing, where the compiler complains, and where the board is too small."""
+def build(folder: Folder, into: Path, *, boards: Sequence[str] = BOARDS, traced: bool = False) -> Built:
+    """Compile, and link for the first of the boards that has room.
+
+    Raises TargetError where tools are missing, where the compiler complains, and where every board is too small.
+    """
     check_tools()
-    firmware, prefix = folder.firmware, folder.prefix
     (into / "main.c").write_text(main_source(folder), encoding="utf-8")
-    sources = [str((folder.path / f"{prefix}{end}").resolve()) for end in (".c", "_weights.c")]
     made = into / ("traced.elf" if traced else "plain.elf")
-    trace = [f"-D{prefix.upper()}_DEBUG", f"-DLAYERS={len(firmware.calls)}"] if traced else []
+    said = ""
+    for board in boards:
+        said = link(folder, made, board, traced=traced)
+        if not said:
+            return Built(made, board, *measure(made))
+        if not any(words in said for words in FULL):
+            break
+    raise TargetError(f"'{folder.path}' cannot be built for the board '{board}': {said.strip()[-1000:]}")
+
+
+def link(folder: Folder, made: Path, board: str, *, traced: bool) -> str:
+    """What the compiler and the linker complain of; nothing where all is well."""
+    prefix = folder.prefix
+    sources = [str((folder.path / f"{prefix}{end}").resolve()) for end in (".c", "_weights.c")]
+    trace = [f"-D{prefix.upper()}_DEBUG", f"-DLAYERS={max(1, len(folder.firmware.calls))}"] if traced else []
     with as_file(files("bitsmith.targets.c") / "cortex_m7") as board_files:
         own = [str(board_files / name) for name in ("startup.c", "semi.c")]
-        command = [COMPILER, *FLAGS, *trace, f"-I{board_files}", f"-I{folder.path.resolve()}", *own, *sources, str(into / "main.c"),
+        command = [COMPILER, *FLAGS, *trace, f"-I{board_files}", f"-I{folder.path.resolve()}", *own, *sources, str(made.parent / "main.c"),
                    "-T", str(board_files / f"{board}.ld"), "-o", str(made)]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        raise TargetError(f"'{folder.path}' cannot be built for the board '{board}': {ran.stderr.strip()[-1000:]}")
-    return Built(made, *measure(made))
+    return (ran.stderr or "no reason given") if ran.returncode else ""
 
 
 def measure(executable: Path) -> tuple[int, int]:
@@ -105,8 +118,11 @@ def main_source(folder: Folder) -> str:
                                      writes=lines("write", folder.firmware.outputs))
 
 
-def run(folder: Folder, built: Built, batch: Mapping[str, Array]) -> Ran:
-    """Codes of the inputs, [samples, ...] by name -> what the emulated processor makes of them. Raises TargetError where it fails."""
+def run(folder: Folder, built: Built, batch: Mapping[str, Array]) -> tuple[list[bytes], Spent]:
+    """Codes of the inputs, [samples, ...] by name -> what the processor writes for each sample, and what it took.
+
+    Raises TargetError where it fails.
+    """
     doors = folder.firmware.inputs
     samples = len(next(iter(batch.values()), []))
     with tempfile.TemporaryDirectory(prefix="bitsmith-") as temporary:
@@ -118,15 +134,50 @@ def run(folder: Folder, built: Built, batch: Mapping[str, Array]) -> Ran:
             raise TargetError(f"The C of '{folder.path}' fails on the Cortex-M7: {ran.stderr.strip()[:400] or 'no reason given'}.")
         written = (Path(temporary) / "outputs.bin").read_bytes()
     size = len(written) // max(1, samples)
-    outputs = collect([written[i * size:(i + 1) * size] for i in range(samples)], [(d.name, d.stored) for d in folder.firmware.outputs])
-    return Ran(outputs, *understood(ran.stderr))
+    return [written[i * size:(i + 1) * size] for i in range(samples)], understood(ran.stderr)
 
 
-def understood(said: str) -> tuple[int, tuple[int, ...], int]:
-    """(instructions, of each layer, stack) from what the program says."""
+def understood(said: str) -> Spent:
+    """From what the program says at its end."""
     found = {word: [int(n) for n in numbers.split()] for word, numbers in re.findall(r"^(\w+):((?: \d+)*)$", said, re.MULTILINE)}
-    return instructions(found["ticks"][0]), tuple(instructions(ticks) for ticks in found["layers"]), found["stack"][0]
+    return Spent(instructions(found["ticks"][0]), tuple(instructions(ticks) for ticks in found["layers"]), found["stack"][0])
 
 
 def instructions(ticks: int) -> int:
     return round(max(0, ticks - READING) / TICKS)
+
+
+class Emulated:
+    """A folder on an emulated Cortex-M7, until it is closed: what `Compiled` is on this machine.
+
+    plain     the executable, for the first board that it fits
+    measured  flash, RAM, and, once it has run, stack in bytes and instructions for one inference
+    """
+
+    name = "c on cortex-m7"
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self._temporary = tempfile.TemporaryDirectory(prefix="bitsmith-")
+        into = Path(self._temporary.name)
+        self.plain = build(folder, into)
+        self._traced = build(folder, into, traced=True)
+        self.measured = {"flash": self.plain.flash, "ram": self.plain.ram}
+
+    def close(self) -> None:
+        self._temporary.cleanup()
+
+    def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        """Codes of the inputs, [samples, ...] by name -> codes of the outputs."""
+        pieces, spent = run(self.folder, self.plain, batch)
+        for name, number in (("instructions", spent.instructions), ("stack", spent.stack)):
+            self.measured[name] = max(number, self.measured.get(name, 0))
+        return collect(pieces, [(door.name, door.stored) for door in self.folder.firmware.outputs])
+
+    def trace(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        """Codes of the inputs -> codes of every value that a kernel makes."""
+        return collect(run(self.folder, self._traced, batch)[0], self.folder.traced_values)
+
+    def count_layers(self, batch: Mapping[str, Array]) -> tuple[int, ...]:
+        """Instructions that each call takes for the first sample."""
+        return run(self.folder, self._traced, {name: codes[:1] for name, codes in batch.items()})[1].layers

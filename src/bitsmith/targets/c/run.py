@@ -70,6 +70,12 @@ class Folder:
         """As this bitsmith would write it: which codes the C reads and writes, in which order."""
         return translate(self.program, input_sizes(self.network), self.choices)
 
+    @property
+    def traced_values(self) -> list[tuple[str, Stored]]:
+        """What a traced executable writes for each sample: every kernel's result, then the outputs."""
+        made = [(call.result, self.firmware.stored[call.result]) for call in self.firmware.calls]
+        return [*made, *((f"{door.name} (output)", door.stored) for door in self.firmware.outputs)]
+
     def compile(self, into: Path, *, traced: bool = False) -> Path:
         """The executable, in `into`. Raises TargetError where there is no compiler, or where it complains."""
         compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -87,8 +93,11 @@ class Folder:
 class Compiled:
     """A folder's executables, until it is closed."""
 
+    name = "c"
+
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
+        self.measured: dict[str, int] = {}
         self._temporary = tempfile.TemporaryDirectory(prefix="bitsmith-")
         into = Path(self._temporary.name)
         self._plain, self._traced = (folder.compile(into, traced=traced) for traced in (False, True))
@@ -103,10 +112,7 @@ class Compiled:
 
     def trace(self, batch: Mapping[str, Array]) -> dict[str, Array]:
         """Codes of the inputs -> codes of every value that a kernel makes."""
-        firmware = self.folder.firmware
-        made = [(call.result, firmware.stored[call.result]) for call in firmware.calls]
-        pieces = self._feed(self._traced, batch)
-        return collect(pieces, [*made, *((f"{d.name} (output)", d.stored) for d in firmware.outputs)])
+        return collect(self._feed(self._traced, batch), self.folder.traced_values)
 
     def _feed(self, executable: Path, batch: Mapping[str, Array]) -> list[bytes]:
         """What the executable writes for each sample."""
