@@ -76,8 +76,9 @@ def calibrate(
     """
     values = None if recipe is None else planning.values_to_watch(network.graph, recipe_of(recipe), target_named(target).accepts)
     channels = channels_to_count(network, values, per_channel)
-    found = collect.calibrate(network, inputs_of(data, network, progress), values=values, channels=channels)
-    return replace(found, network=fingerprint(network))
+    opened = open_data(data, network)
+    found = collect.calibrate(network, inputs_of(opened, network, progress), values=values, channels=channels)
+    return replace(found.moved(opened.first), network=fingerprint(network))
 
 
 def channels_to_count(network: ir.Model, values: Sequence[str] | None, per_channel: bool | Sequence[str]) -> dict[str, ChannelAxis]:

@@ -37,6 +37,10 @@ def file_of(collection: Collection, folder: Path) -> bytes:
     return (folder / "net.stats").read_bytes()
 
 
+def without_order(collection: Collection) -> Collection:
+    return Collection({name: Statistics(found.record, None) for name, found in collection.items()})
+
+
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_all_floats_are_counted_exactly(name: str) -> None:
     model = networks.NETWORKS[name]()
@@ -70,13 +74,20 @@ def test_values_and_channels_can_be_chosen() -> None:
 def test_batches_and_threads_leave_no_trace(workers: int, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = file_of(calibrate(load(CONV), [DATA], batch_size=4), tmp_path)
     monkeypatch.setattr(collect, "processor_count", lambda: workers)
-    for order in (1, -1):
-        batches = in_batches(DATA, size)[::order]
-        assert file_of(calibrate(load(CONV), batches, batch_size=4), tmp_path) == expected
+    assert file_of(calibrate(load(CONV), in_batches(DATA, size), batch_size=4), tmp_path) == expected
+    backwards = calibrate(load(CONV), in_batches(DATA, size)[::-1], batch_size=4)
+    assert file_of(without_order(backwards), tmp_path) == file_of(without_order(calibrate(load(CONV), [DATA], batch_size=4)), tmp_path)
+
+
+def test_the_order_of_samples_is_that_of_the_data() -> None:
+    found = calibrate(load(CONV), in_batches(DATA, 5), values=["input"], batch_size=2)["input"].latest
+    assert found is not None
+    assert found.end == 12
+    assert found.ends.tolist() == [[sample.min(), sample.max()] for sample in DATA["input"]]
 
 
 def test_merged_parts_are_the_whole(tmp_path: Path) -> None:
-    parts = [calibrate(load(CONV), [batch], batch_size=4) for batch in in_batches(DATA, 4)]
+    parts = [calibrate(load(CONV), [batch], batch_size=4).moved(4 * i) for i, batch in enumerate(in_batches(DATA, 4))]
     whole = calibrate(load(CONV), [DATA], batch_size=4)
     assert file_of(parts[2].merge(parts[0]).merge(parts[1]), tmp_path) == file_of(whole, tmp_path)
 
@@ -181,8 +192,9 @@ def test_the_batch_fits_the_values() -> None:
 
 
 def test_pieces_of_a_batch_are_about_equal() -> None:
-    sizes = [len(piece["x"]) for piece in collect.pieces([{"x": np.ones(64)}, {"x": np.ones(3)}, {"x": np.ones(16)}], 15, None)]
-    assert sizes == [13, 13, 13, 13, 12, 3, 8, 8]
+    found = list(collect.placed(collect.pieces([{"x": np.ones(64)}, {"x": np.ones(3)}, {"x": np.ones(16)}], 15, None)))
+    assert [len(piece["x"]) for _, piece in found] == [len(places) for places, _ in found] == [13, 13, 13, 13, 12, 3, 8, 8]
+    assert [places.start for places, _ in found] == [0, 13, 26, 39, 52, 64, 67, 75]
 
 
 def test_a_real_network(real_folder: Path, tmp_path: Path) -> None:
@@ -192,7 +204,7 @@ def test_a_real_network(real_folder: Path, tmp_path: Path) -> None:
     network = load(real.model("tiny_dscnn"))
     data, _ = real.inputs("tiny_dscnn", limit=40)
     whole = calibrate(network, [{"input": data}], batch_size=8)
-    parts = [calibrate(network, [{"input": part}], batch_size=8) for part in np.split(data, 5)]
+    parts = [calibrate(network, [{"input": part}], batch_size=8).moved(8 * i) for i, part in enumerate(np.split(data, 5))]
     merged = parts[3].merge(parts[1]).merge(parts[4]).merge(parts[0]).merge(parts[2])
     assert file_of(merged, tmp_path) == file_of(whole, tmp_path)
     assert whole["input"].minimum == data.min()

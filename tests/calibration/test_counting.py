@@ -18,8 +18,9 @@ LIKELY = arrays(np.float32, SHAPES, elements=st.sampled_from([0.0, -0.0, 1.0, -2
 
 def both(samples: Array) -> tuple[Record, Record]:
     fast, plain = Record.empty(), Record.empty()
-    count(samples, fast)
-    count_plainly(samples, plain)
+    ends, plain_ends = count(samples, fast), count_plainly(samples, plain)
+    assert ends.tobytes() == plain_ends.tobytes()
+    assert ends.shape == (len(samples), 2)
     return fast, plain
 
 
@@ -61,7 +62,7 @@ def test_a_record_is_added_to() -> None:
 def test_plain_counts_what_numpy_counts() -> None:
     samples = np.array([[1.0, -2.0, np.nan, 0.5], [np.inf, -np.inf, np.inf, np.nan], [3.0, 3.0, 3.0, 3.0]], np.float32)
     record = Record.empty()
-    count_plainly(samples, record)
+    assert count_plainly(samples, record).tolist() == [[-2.0, 1.0], [np.inf, -np.inf], [3.0, 3.0]]
     assert record.extremes.tolist() == [-2.0, 3.0]
     assert record.tallies[[SAMPLES, NAN, POSITIVE_INFINITIES, NEGATIVE_INFINITIES]].tolist() == [2, 2, 2, 1]
     tops = {0x3F80: 1, 0xC000: 1, 0x3F00: 1, 0x4040: 4}
@@ -81,11 +82,12 @@ def test_no_numbers_change_nothing(shape: tuple[int, int]) -> None:
 
 
 @needs_compiled
-@pytest.mark.parametrize("wrong", ["values", "samples", "counts", "totals", "extremes", "tallies", "scratch", "locked"])
+@pytest.mark.parametrize("wrong", ["values", "samples", "counts", "totals", "extremes", "tallies", "scratch", "ends", "locked"])
 def test_wrong_buffers_are_refused(wrong: str) -> None:
     empty = Record.empty()
     scratch = np.zeros(counting.compiled.SCRATCH, np.uint32)
-    given = {"values": np.ones((2, 3), np.float32), "samples": 2, **empty._asdict(), "scratch": scratch}
+    given = {"values": np.ones((2, 3), np.float32), "samples": 2, **empty._asdict(), "scratch": scratch,
+             "ends": np.ones((2, 2), np.float32)}
     if wrong == "locked":
         empty.counts.flags.writeable = False
     else:

@@ -79,7 +79,7 @@ def test_estimators_cross_process_borders(name: str) -> None:
 
 
 def test_every_module_is_found() -> None:
-    assert estimator_names() == ["aciq", "kl", "lp", "mean_min_max", "mean_std", "min_max", "mse", "percentile"]
+    assert estimator_names() == ["aciq", "kl", "lp", "mean_min_max", "mean_std", "min_max", "moving_average", "mse", "percentile"]
 
 
 def test_an_option_has_a_name_or_is_the_first() -> None:
@@ -88,10 +88,12 @@ def test_an_option_has_a_name_or_is_the_first() -> None:
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("entropy", "No range estimator is called 'entropy'; there are aciq, kl, lp, mean_min_max, mean_std, min_max, mse, percentile"),
+    ("entropy", f"No range estimator is called 'entropy'; there are {', '.join(estimator_names())}"),
     ("", "No range estimator is called ''"),
     ("os", "No range estimator is called 'os'"),
     ("min_max:3", "cannot take '3'; it has no options"),
+    ("moving_average:0.999", "needs more than 0 and at most 0.99, not 0.999"),
+    ("moving_average:often", "needs more than 0"),
     ("percentile:90,95", "cannot take '95'; it has the option percent"),
     ("percentile:width=3", "cannot take 'width=3'"),
     ("percentile:101", "percent needs 50 to 100, not 101"),

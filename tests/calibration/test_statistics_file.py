@@ -50,12 +50,33 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert list(back.channels) == ["input", "nothing"]
     assert (back.channels["input"].axis, len(back.channels["input"]), back.channels["nothing"].axis) == (1, 2, 2)
     assert back.channels["input"][1].mean == collect().channels["input"][1].mean
+    assert back["input"].moving_extremes(0.9) == collect()["input"].moving_extremes(0.9)
     assert back["input"].merge(collect()["input"]).count == 48
 
 
+def without_order(collection: Collection) -> Collection:
+    return Collection({name: Statistics(found.record, None) for name, found in collection.items()}, collection.network, collection.channels)
+
+
+def of_version(version: int, collection: Collection) -> Arrays:
+    arrays = say(version=version)(to_arrays(collection))
+    return {name: array for name, array in arrays.items() if name not in ("latest", "places")}
+
+
+def test_version_2_is_read_and_has_no_order_of_samples(tmp_path: Path) -> None:
+    write(tmp_path / "net.stats", of_version(2, collect()))
+    back = load_statistics(tmp_path / "net.stats")
+    assert_same(back, without_order(collect()))
+    with pytest.raises(StatisticsError, match="calibrate again"):
+        back["input"].moving_extremes(0.9)
+    save_statistics(back, tmp_path / "again.stats")
+    assert load_statistics(tmp_path / "again.stats")["input"].latest is None
+    assert collect().merge(back)["input"].latest is None
+
+
 def test_version_1_is_read(tmp_path: Path) -> None:
-    plain = Collection(collect().statistics, "net")
-    written = {**say(version=1)(to_arrays(plain)), "channels": np.zeros((2, 0), np.float32), "widths": np.full(4, -1)}
+    plain = without_order(Collection(collect().statistics, "net"))
+    written = {**of_version(1, plain), "channels": np.zeros((2, 0), np.float32), "widths": np.full(4, -1)}
     about = json.loads(written["about"].tobytes())
     del about["channels"]
     write(tmp_path / "net.stats", {**written, "about": np.frombuffer(json.dumps(about).encode(), np.uint8)})
@@ -115,7 +136,7 @@ def content() -> bytes:
 
 
 def write(file: io.BytesIO | Path, arrays: Arrays, compression: int = zipfile.ZIP_STORED) -> None:
-    types = {"about": "|u1", "bins": "<u2", "extremes": "<f4"}
+    types = {"about": "|u1", "bins": "<u2", "extremes": "<f4", "latest": "<f4"}
     with zipfile.ZipFile(file, "w", compression) as archive:
         for name, array in arrays.items():
             archive.writestr(f"{name}.npy", as_npy(array.astype(types.get(name, "<i8"))))
@@ -158,7 +179,7 @@ def alter(key: str, change: Callable[[Array], Array]) -> Callable[[Arrays], Arra
     return lambda arrays: {**arrays, key: change(arrays[key])}
 
 
-def put(key: str, place: int | tuple[int, ...], number: float) -> Callable[[Arrays], Arrays]:
+def put(key: str, place: int | tuple[int, ...], number: float | tuple[float, float]) -> Callable[[Arrays], Arrays]:
     def change(array: Array) -> Array:
         changed = array.copy()
         changed[place] = number
@@ -180,7 +201,8 @@ HOSTILE = {
     "not JSON": alter("about", lambda about: about[:-1]),
     "JSON nested too deep": alter("about", lambda about: np.frombuffer(b"[" * 100_000, np.uint8)),
     "another kind": say(kind="weights"),
-    "a later version": say(version=3),
+    "a later version": say(version=4),
+    "an earlier version": say(version=2),
     "names are numbers": say(values=[1, 2, 3, 4]),
     "names twice": say(values=["a", "a", "b", "c"]),
     "half a surrogate pair": say(values=["\ud800", "a", "b", "c"]),
@@ -205,6 +227,24 @@ HOSTILE = {
     "samples without numbers": put("tallies", (3, 0), 1),
     "NaN below 0": put("tallies", (0, 1), -1),
     "another rank": alter("totals", lambda totals: totals.reshape(-1)),
+    "latest missing": lambda arrays: {key: array for key, array in arrays.items() if key != "latest"},
+    "latest and places missing": lambda arrays: {key: array for key, array in arrays.items() if key not in ("latest", "places")},
+    "more latest than places": alter("latest", lambda ends: np.concatenate([ends, ends])),
+    "latest of another shape": alter("latest", lambda ends: ends[:, :1]),
+    "latest of one axis": alter("latest", lambda ends: ends.reshape(-1)),
+    "places of another shape": alter("places", lambda places: places[:, :1]),
+    "places below 0": put("places", (0, 1), -2),
+    "places that overflow": put("places", (0, 1), 2**63 - 1),
+    "an end before its samples": put("places", (0, 0), 1),
+    "an end beyond all data": put("places", (0, 0), 2**62),
+    "an end of nothing": put("places", (3, 0), 5),
+    "more kept than ever are": put("places", (0, 1), 2000),
+    "a latest NaN": put("latest", (0, 0), np.nan),
+    "a latest beyond the extremes": put("latest", (0, 1), 1e9),
+    "a latest below the extremes": put("latest", (0, 0), -1e9),
+    "an absent one at the beginning": put("latest", 0, (np.inf, -np.inf)),
+    "an absent one in the end": put("latest", -1, (np.inf, -np.inf)),
+    "half an infinity": put("latest", (1, 0), np.inf),
     "channels of nothing": say(channels={"absent": [1, 2]}),
     "channels in a list": say(channels=[[1, 2]]),
     "channels of axis 0": say(channels={"input": [0, 2], "nothing": [2, 1]}),

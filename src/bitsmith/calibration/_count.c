@@ -1,12 +1,13 @@
 /* Counts float32 numbers in one pass: the fast form of `count_plainly` in counting.py, which says in numpy what every line here means.
  *
- * count(values, samples, counts, totals, extremes, tallies, scratch)
+ * count(values, samples, counts, totals, extremes, tallies, scratch, ends)
  *     values    float32[samples * n], read
  *     counts    int64[65536]      finite numbers by the top 16 bits of their pattern
  *     totals    int64[4 * 20]     exact sums over samples of: sum, sum of squares, minimum, maximum
  *     extremes  float32[2]        minimum and maximum of finite numbers
  *     tallies   int64[4]          samples with a finite number, NaN, +infinity, -infinity
  *     scratch   uint32[SCRATCH]   zeros before and after
+ *     ends      float32[2 * samples]   written: minimum and maximum of the finite numbers of each sample; (inf, -inf) where there is none
  * The caller keeps two threads off the same arrays; the interpreter's lock is given back meanwhile.
  */
 #define PY_SSIZE_T_CLEAN
@@ -209,7 +210,7 @@ static size_t add_finite_to_lanes(Record *record, Lanes *lanes, const float *val
     return finite;
 }
 
-static void count_sample(Record *record, const float *values, size_t n)
+static void count_sample(Record *record, const float *values, size_t n, float *ends)
 {
     Lanes lanes;
     size_t finite = n;
@@ -234,9 +235,13 @@ static void count_sample(Record *record, const float *values, size_t n)
         record->exponents[0] = record->exponents[1] = 256;
         finite = add_finite_to_lanes(record, &lanes, values, n);
     }
+    ends[0] = INFINITY;
+    ends[1] = -INFINITY;
     if (!finite)
         return;
     float low = lanes.low[0] + 0.0f, high = lanes.high[0] + 0.0f;          /* -0 becomes 0 */
+    ends[0] = low;
+    ends[1] = high;
     if (low < record->extremes[0])
         record->extremes[0] = low;
     if (high > record->extremes[1])
@@ -248,18 +253,18 @@ static void count_sample(Record *record, const float *values, size_t n)
     record->tallies[SAMPLES]++;
 }
 
-enum { VALUES, COUNTS, TOTALS, EXTREMES, TALLY, SCRATCH, BUFFERS };
-static const Py_ssize_t BYTES[BUFFERS] = {-1, BINS * 8, SUMS * LIMBS * 8, 2 * 4, TALLIES * 8, COPIES * STRIDE * 4};
+enum { VALUES, COUNTS, TOTALS, EXTREMES, TALLY, SCRATCH, ENDS, BUFFERS };
+static const Py_ssize_t BYTES[BUFFERS] = {-1, BINS * 8, SUMS * LIMBS * 8, 2 * 4, TALLIES * 8, COPIES * STRIDE * 4, -1};
 
 /* Buffers of the right size and type, or ValueError; returns how many were taken. */
 static int take_buffers(PyObject *const *objects, Py_buffer *buffers)
 {
-    static const char *const types[BUFFERS] = {"f", "lq", "lq", "f", "lq", "IL"};
+    static const char *const types[BUFFERS] = {"f", "lq", "lq", "f", "lq", "IL", "f"};
     for (int i = 0; i < BUFFERS; i++) {
         int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (i == VALUES ? 0 : PyBUF_WRITABLE);
         if (PyObject_GetBuffer(objects[i], buffers + i, flags))
             return i;
-        Py_ssize_t width = i == VALUES || i == EXTREMES || i == SCRATCH ? 4 : 8;
+        Py_ssize_t width = i == VALUES || i == EXTREMES || i == SCRATCH || i == ENDS ? 4 : 8;
         const char *type = buffers[i].format;
         if (!type || !type[0] || type[1] || !strchr(types[i], type[0]) || buffers[i].itemsize != width
             || (BYTES[i] >= 0 && buffers[i].len != BYTES[i])) {
@@ -275,20 +280,24 @@ static PyObject *count(PyObject *module, PyObject *arguments)
     PyObject *objects[BUFFERS], *result = NULL;
     Py_buffer buffers[BUFFERS];
     Py_ssize_t samples;
-    if (!PyArg_ParseTuple(arguments, "OnOOOOO", objects, &samples, objects + 1, objects + 2, objects + 3, objects + 4, objects + 5))
+    if (!PyArg_ParseTuple(arguments, "OnOOOOOO", objects, &samples, objects + 1, objects + 2, objects + 3, objects + 4, objects + 5,
+                          objects + 6))
         return NULL;
     int taken = take_buffers(objects, buffers);
     if (!PyErr_Occurred()) {
         Py_ssize_t numbers = buffers[VALUES].len / 4;
         if (samples < 1 || numbers % samples)
             PyErr_Format(PyExc_ValueError, "%zd numbers are not those of %zd samples", numbers, samples);
+        else if (buffers[ENDS].len / 8 != samples || buffers[ENDS].len % 8)
+            PyErr_Format(PyExc_ValueError, "buffer %d has the wrong type or size", ENDS);
         else {
             Record record = {buffers[COUNTS].buf, buffers[TOTALS].buf, buffers[TALLY].buf, buffers[EXTREMES].buf, buffers[SCRATCH].buf, 0, {1, 1}};
             const float *values = buffers[VALUES].buf;
+            float *ends = buffers[ENDS].buf;
             size_t each = (size_t)(numbers / samples);
             Py_BEGIN_ALLOW_THREADS
             for (Py_ssize_t i = 0; i < samples; i++)
-                count_sample(&record, values + (size_t)i * each, each);
+                count_sample(&record, values + (size_t)i * each, each, ends + 2 * i);
             empty_scratch(&record);
             Py_END_ALLOW_THREADS
             result = Py_NewRef(Py_None);

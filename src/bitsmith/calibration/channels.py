@@ -26,7 +26,7 @@ class Channels(Sequence[Statistics]):
 
     @classmethod
     def empty(cls, axis: int, channels: int) -> Self:
-        return cls(axis, tuple(Statistics() for _ in range(channels)))
+        return cls(axis, tuple(Statistics(kept=None) for _ in range(channels)))
 
     @overload
     def __getitem__(self, index: int) -> Statistics: ...

@@ -93,6 +93,17 @@ def pieces(data: Iterable[Batch], size: int, progress: Progress | None) -> Itera
         raise DataError("The data are empty; calibration needs at least one sample.")
 
 
+def placed(batches: Iterable[Batch]) -> Iterator[tuple[range, Batch]]:
+    """Each with the positions of its samples in the data."""
+    from bitsmith.running.feeds import sample_count
+
+    position = 0
+    for batch in batches:
+        places = range(position, position + (sample_count(batch) or 1))
+        yield places, batch
+        position = places.stop
+
+
 def count_all(
     session: "Session", batches: Iterable[Batch], parts: Sequence[Mapping[str, Statistics]], shared: Mapping[str, Shared]
 ) -> None:
@@ -101,11 +112,11 @@ def count_all(
     for part in parts:
         free.put(part)
 
-    def count_one(batch: Batch) -> None:
+    def count_one(places: range, batch: Batch) -> None:
         part = free.get()
         try:
             for name, array in session.run(batch).items():
-                part[name].observe(array)
+                part[name].observe(array, places)
                 if name in shared:
                     shared[name].observe(array, name)
         finally:
@@ -114,8 +125,8 @@ def count_all(
     waiting: deque[Future[None]] = deque()
     with ThreadPoolExecutor(len(parts), "calibrate") as pool:
         try:
-            for batch in batches:
-                waiting.append(pool.submit(count_one, batch))
+            for places, batch in placed(batches):
+                waiting.append(pool.submit(count_one, places, batch))
                 if len(waiting) > 2 * len(parts):
                     waiting.popleft().result()
             for future in waiting:

@@ -1,7 +1,7 @@
 """The statistics of a network's values by name, of their channels where these were asked for, and which network they are of."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bitsmith.calibration.channels import Channels
 from bitsmith.calibration.statistics import Statistics
@@ -33,8 +33,16 @@ class Collection(Mapping[str, Statistics]):
         if self.network and network and self.network != network:
             raise StatisticsError(f"These statistics are of another network ({self.network}, not {network}); calibrate this one.")
 
+    def moved(self, by: int) -> "Collection":
+        """The statistics of a part of the data that begins at this position; `calibrate` counts positions from 0."""
+        return replace(self, statistics={name: found.moved(by) for name, found in self.items()})
+
     def merge(self, other: "Collection") -> "Collection":
-        """The statistics of both, of two runs over different samples. Raises StatisticsError where they are of different networks."""
+        """The statistics of both, of two runs over different samples. Raises StatisticsError where they are of different networks.
+
+        The order in which they are merged does not matter. Positions in the data, which only moving averages look at, are those that each
+        part has: shards know theirs; for other runs say `moved`, or two samples at the same position count as one there.
+        """
         self.check_network(other.network)
         check_same(set(self), set(other), "statistics")
         check_same(set(self.channels), set(other.channels), "statistics per channel")

@@ -18,6 +18,7 @@ BINS = 2**16
 LANES = 16
 SUM, SQUARES, MINIMA, MAXIMA = range(4)
 SAMPLES, NAN, POSITIVE_INFINITIES, NEGATIVE_INFINITIES = range(4)
+NOTHING = np.array([np.inf, -np.inf], np.float32)      # extremes before there is a number
 
 
 class Record(NamedTuple):
@@ -36,8 +37,7 @@ class Record(NamedTuple):
 
     @classmethod
     def empty(cls) -> Self:
-        extremes = np.array([np.inf, -np.inf], np.float32)
-        return cls(empty_counts(), np.zeros((4, LIMBS), np.int64), extremes, np.zeros(4, np.int64))
+        return cls(empty_counts(), np.zeros((4, LIMBS), np.int64), NOTHING.copy(), np.zeros(4, np.int64))
 
 
 def empty_counts() -> Array:
@@ -57,28 +57,34 @@ class Scratch(threading.local):
 scratch = Scratch()
 
 
-def count(samples: Array, record: Record) -> None:
-    """Add float32 [samples, n], C-contiguous, to a record."""
+def count(samples: Array, record: Record) -> Array:
+    """Add float32 [samples, n], C-contiguous, to a record. Returns the extremes of each sample, float32 [samples, 2]; (inf, -inf) where it
+    has no finite number."""
     if compiled is None:
-        count_plainly(samples, record)
-    elif samples.size:
-        compiled.count(samples, len(samples), *record, scratch.bins)
+        return count_plainly(samples, record)
+    ends = np.empty((len(samples), 2), np.float32) if samples.size else np.tile(NOTHING, (len(samples), 1))
+    if samples.size:
+        compiled.count(samples, len(samples), *record, scratch.bins, ends)
+    return ends
 
 
-def count_plainly(samples: Array, record: Record) -> None:
+def count_plainly(samples: Array, record: Record) -> Array:
     """The same with numpy, sample by sample."""
-    for sample in samples:
+    ends = np.tile(NOTHING, (len(samples), 1))
+    for i, sample in enumerate(samples):
         finite = sample[np.isfinite(sample)]
         record.tallies[NAN] += np.isnan(sample).sum()
         record.tallies[POSITIVE_INFINITIES] += np.isposinf(sample).sum()
         record.tallies[NEGATIVE_INFINITIES] += np.isneginf(sample).sum()
         if finite.size:
-            add_sample(finite, np.where(np.isfinite(sample), sample, 0), record)
+            ends[i] = finite.min() + np.float32(0), finite.max() + np.float32(0)        # -0 becomes 0
+            add_sample(finite, np.where(np.isfinite(sample), sample, 0), ends[i], record)
+    return ends
 
 
-def add_sample(finite: Array, zero_filled: Array, record: Record) -> None:
-    """The finite numbers of one sample, and all its numbers with zeros for those that are not."""
-    low, high = finite.min() + np.float32(0), finite.max() + np.float32(0)      # -0 becomes 0
+def add_sample(finite: Array, zero_filled: Array, ends: Array, record: Record) -> None:
+    """The finite numbers of one sample, all its numbers with zeros for those that are not, and its extremes."""
+    low, high = ends
     top = finite.view(np.uint32) >> 16
     record.counts[:] += np.bincount(top, minlength=BINS)
     record.extremes[:] = min(record.extremes[0], low), max(record.extremes[1], high)

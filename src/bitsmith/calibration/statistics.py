@@ -20,6 +20,7 @@ from bitsmith.calibration.counting import (
     empty_counts,
 )
 from bitsmith.calibration.exact import as_fraction, from_limbs, to_limbs
+from bitsmith.calibration.latest import KEPT, Latest, positions_of
 from bitsmith.errors import StatisticsError
 from bitsmith.numerics.formats import Array
 
@@ -48,15 +49,21 @@ class Statistics:
     """What was counted of one value (or of several that share an encoding).
 
     record  see counting.Record
+    kept    the extremes of the latest samples but for those that wait to be added; None where the order of samples is not known:
+            of channels, and in files of before version 3
 
     Everything in it is exact or a whole number, so it does not depend on how samples were split into batches, nor on the order
     in which parts were merged. The one rounding: the sum and the sum of squares of each sample are taken in float64, in a fixed order.
     """
 
     record: Record = field(default_factory=Record.empty)
+    kept: Latest | None = field(default_factory=Latest)
+    waiting: list[tuple[range | None, Array]] = field(default_factory=list)
 
-    def observe(self, values: Array) -> None:
+    def observe(self, values: Array, places: range | None = None) -> None:
         """Count every number of an array [samples, ...]. NaN and infinities are tallied and otherwise left out.
+
+        places  positions in the data of the samples that the array is of (it may have several rows for each); None: it comes next
 
         Numbers are taken as float32. Two threads must not do this at the same time to the same statistics.
         """
@@ -64,7 +71,29 @@ class Statistics:
             numbers = np.ascontiguousarray(values, np.float32)
         if not numbers.size:
             return
-        count(numbers.reshape(len(numbers), -1), self.record)
+        ends = count(numbers.reshape(len(numbers), -1), self.record)
+        if self.kept is not None:
+            self.waiting.append((places, ends))
+            if len(self.waiting) * len(ends) >= KEPT:
+                self._keep_latest()
+
+    @property
+    def latest(self) -> Latest | None:
+        """The extremes of the latest samples; None where the order of samples is not known."""
+        self._keep_latest()
+        return self.kept
+
+    def _keep_latest(self) -> None:
+        """Those that wait are kept: many at once, which is as dear as few."""
+        if self.kept is None or not self.waiting:
+            return
+        positions, next_one = [], self.kept.end
+        for places, ends in self.waiting:
+            found = range(next_one, next_one + len(ends)) if places is None else places
+            positions.append(positions_of(len(ends), found))
+            next_one = max(next_one, found.stop)
+        self.kept = self.kept.merge(Latest.of(np.concatenate(positions), np.concatenate([ends for _, ends in self.waiting])))
+        self.waiting = []
 
     def merge(self, other: Self) -> Self:
         """The statistics of both together; neither is changed."""
@@ -75,7 +104,13 @@ class Statistics:
             counts[occupied] += part[occupied]
         totals = np.stack([to_limbs(from_limbs(x) + from_limbs(y)) for x, y in zip(a.totals, b.totals, strict=True)])
         record = Record(counts, totals, widen(a.extremes[:, None], b.extremes[:, None])[:, 0], a.tallies + b.tallies)
-        return type(self)(record)
+        mine, others = self.latest, other.latest
+        return type(self)(record, None if mine is None or others is None else mine.merge(others))
+
+    def moved(self, by: int) -> Self:
+        """The same numbers of samples that lie so many positions later in the data; shares the record."""
+        latest = self.latest
+        return type(self)(self.record, None if latest is None else latest.moved(by))
 
     @property
     def count(self) -> int:
@@ -131,6 +166,18 @@ class Statistics:
     def mean_maximum(self) -> float:
         """The average over samples of the largest number of each."""
         return self._average(MAXIMA, self.samples)
+
+    def moving_extremes(self, decay: float) -> tuple[float, float]:
+        """(minimum, maximum) of each of the latest samples, averaged: one weighs `decay` times as much as the one after it.
+
+        Raises StatisticsError where the order of samples is not known, too.
+        """
+        self._check_counted()
+        latest = self.latest
+        if latest is None:
+            raise StatisticsError("The order of samples is not known (of channels it is not kept, nor was it in files of older versions), "
+                                  "and a moving average needs it; calibrate again, or take mean_min_max.")
+        return latest.average(decay)
 
     def bins(self) -> Bins:
         """The histogram: 128 bins to each power of two and sign, less than 0.8 % wide; numbers under 2^-133 are one bin with zero."""

@@ -8,9 +8,11 @@
     totals     int64    [records, 4, 20]   and the rest of each record (see counting.Record)
     extremes   float32  [records, 2]
     tallies    int64    [records, 4]
+    latest     float32  [all kept, 2]      extremes of the latest samples of every record, one record after the other (see latest.Latest)
+    places     int64    [records, 2]       the position after the last of each record's, and how many are kept; -1 where they are not known
 
 First come the records of values in the order of their names, then those of channels in the order of the names in "channels".
-Version 1 had no channels, and two arrays more (`channels`, `widths`) that nobody filled.
+Version 2 had no `latest` and `places`. Version 1 had no channels either, and two arrays more (`channels`, `widths`) that nobody filled.
 """
 
 import io
@@ -30,17 +32,20 @@ from bitsmith.calibration.channels import MOST_CHANNELS, Channels
 from bitsmith.calibration.collection import Collection
 from bitsmith.calibration.counting import Record, empty_counts
 from bitsmith.calibration.exact import LIMBS
-from bitsmith.calibration.soundness import check_record
+from bitsmith.calibration.latest import Latest
+from bitsmith.calibration.soundness import check_statistics
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.errors import StatisticsError
 from bitsmith.files import write_atomically
 from bitsmith.numerics.formats import Array
 
 KIND = "bitsmith statistics"
-VERSION = 2
+VERSION = 3
 MOST_VALUES = 2**16
-TYPES = {"about": "|u1", "bins": "<u2", "counts": "<i8", "occupied": "<i8", "totals": "<i8", "extremes": "<f4", "tallies": "<i8"}
+TYPES = {"about": "|u1", "bins": "<u2", "counts": "<i8", "occupied": "<i8", "totals": "<i8", "extremes": "<f4", "tallies": "<i8",
+         "latest": "<f4", "places": "<i8"}
 OF_VERSION_1 = ("channels", "widths")
+OF_VERSION_3 = ("latest", "places")
 HEADER = re.compile(rb"\{'descr': '([<|][a-z]\d)', 'fortran_order': False, 'shape': \(((?:\d{1,15}(?:, |,)?)*)\), \} *\n")
 DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, struct.error, ValueError, OverflowError, KeyError)
 
@@ -66,8 +71,8 @@ def as_npy(array: Array) -> bytes:
 def to_arrays(collection: Collection) -> dict[str, Array]:
     names = sorted(collection)
     channels = {name: found for name, found in sorted(collection.channels.items()) if name in collection}
-    of_channels = [part.record for found in channels.values() for part in found]
-    records = [*(collection[name].record for name in names), *of_channels]
+    everything = [*(collection[name] for name in names), *(part for found in channels.values() for part in found)]
+    records, latest = [found.record for found in everything], [found.latest for found in everything]
     bins = [np.flatnonzero(record.counts != 0) for record in records]
     about = {"kind": KIND, "version": VERSION, "network": collection.network, "values": names,
              "channels": {name: [found.axis, len(found)] for name, found in channels.items()}}
@@ -79,6 +84,8 @@ def to_arrays(collection: Collection) -> dict[str, Array]:
         "totals": np.array([r.totals for r in records], np.int64).reshape(-1, 4, LIMBS),
         "extremes": np.array([r.extremes for r in records], np.float32).reshape(-1, 2),
         "tallies": np.array([r.tallies for r in records], np.int64).reshape(-1, 4),
+        "latest": np.concatenate([*(kept.ends for kept in latest if kept), np.zeros((0, 2), np.float32)]),
+        "places": np.array([(kept.end, len(kept.ends)) if kept else (0, -1) for kept in latest], np.int64).reshape(-1, 2),
     }
 
 
@@ -103,11 +110,12 @@ def read_arrays(path: Path) -> dict[str, Array]:
         size = path.stat().st_size
         entries = {entry.filename: entry for entry in archive.infolist()}
         wanted = {f"{name}.npy" for name in TYPES}
-        if set(entries) - {f"{name}.npy" for name in OF_VERSION_1} != wanted or len(entries) != len(archive.infolist()):
+        older = {f"{name}.npy" for name in OF_VERSION_3}
+        if set(entries) - {f"{name}.npy" for name in OF_VERSION_1} | older != wanted or len(entries) != len(archive.infolist()):
             raise ValueError("it holds other things")
         if any(e.compress_type != zipfile.ZIP_STORED or not e.compress_size == e.file_size <= size for e in entries.values()):
             raise ValueError("its entries have impossible sizes")
-        return {name: from_npy(archive.read(f"{name}.npy"), dtype) for name, dtype in TYPES.items()}
+        return {name: from_npy(archive.read(f"{name}.npy"), dtype) for name, dtype in TYPES.items() if f"{name}.npy" in entries}
 
 
 def from_npy(content: bytes, dtype: str) -> Array:
@@ -126,8 +134,10 @@ def from_arrays(arrays: dict[str, Array]) -> Collection:
     about = read_about(arrays["about"])
     names, along = about["values"], about["channels"]
     labels = [*names, *(f"{name}, channel {i}" for name, (_, count) in along.items() for i in range(count))]
-    records = [check_record(record, label) for record, label in zip(read_records(arrays, len(labels)), labels, strict=True)]
-    parts = iter([Statistics(record) for record in records])
+    if {name for name in OF_VERSION_3 if name in arrays} != (set() if about["version"] < 3 else set(OF_VERSION_3)):
+        raise ValueError("it does not hold what its version has")
+    read = zip(read_records(arrays, len(labels)), read_latest(arrays, len(labels)), labels, strict=True)
+    parts = iter([check_statistics(Statistics(record, latest), label) for record, latest, label in read])
     found = {name: next(parts) for name in names}
     channels = {name: Channels(axis, tuple(islice(parts, count))) for name, (axis, count) in along.items()}
     return Collection(found, about["network"], channels)
@@ -142,6 +152,20 @@ def read_records(arrays: dict[str, Array], count: int) -> Iterator[Record]:
     for i in range(count):
         counts = spread(*(arrays[key][starts[i]:starts[i + 1]] for key in ("bins", "counts")))
         yield Record(counts, *(arrays[key][i].copy() for key in ("totals", "extremes", "tallies")))
+
+
+def read_latest(arrays: dict[str, Array], count: int) -> Iterator[Latest | None]:
+    """So many; none known before version 3."""
+    if "places" not in arrays:
+        yield from [None] * count
+        return
+    places, kept = arrays["places"], arrays["latest"]
+    if places.shape != (count, 2) or kept.shape[1:] != (2,):
+        raise ValueError("its arrays do not fit each other")
+    starts = ends(np.maximum(places[:, 1], 0), count, kept)
+    for i in range(count):
+        end, length = places[i].tolist()
+        yield None if (end, length) == (0, -1) else Latest(end, kept[starts[i]:starts[i] + length].copy())
 
 
 def read_about(content: Array) -> dict[str, Any]:

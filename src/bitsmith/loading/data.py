@@ -52,6 +52,7 @@ class Data:
     samples   how many there are; None where only reading to the end would tell
     once      from a generator: it can be read a single time
     classes   names of the classes, where samples lay in folders named so
+    first     where the first of these samples is among all, where they are a shard
     """
 
     source: Source
@@ -62,6 +63,7 @@ class Data:
     called: Mapping[str, str] | None = None
     step: int = 1
     most: int | None = None
+    first: int = 0
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
         return self.batches()
@@ -134,7 +136,8 @@ class Data:
             raise DataError(f"{self.samples} samples are {batches} batches of {SIZE}, too few for {count} shards; use at most {batches}.")
         first, end = (min(batches * n // count * SIZE, self.samples) for n in (number - 1, number))
         last = (end - 1) * self.step + 1
-        return replace(self, source=self.source.between(first * self.step, last), samples=end - first, most=None)
+        return replace(self, source=self.source.between(first * self.step, last), samples=end - first, most=None,
+                       first=self.first + first)
 
 
 def open_data(source: Any, network: ir.Model | Iterable[ir.Value], *, preprocessing: Preprocessing | None = None) -> Data:
