@@ -71,7 +71,8 @@ def pair_call(step: Convolve | MatrixMultiply, geometry: Geometry, steps: Array,
                         "quads": ordered.shape[1] // FOUR, "weights": weights, "rounding": rounding}
     return Call(
         "cortex_m_convolve", {"source_t": source.c_type, "result_t": result.c_type}, Fields(entries), step.inputs, step.output,
-        f"convolution {geometry.says()}, {geometry.channels} -> {len(steps)} channels", {**parts(step, source), "block": block},
+        f"convolution {geometry.says()}, {geometry.channels} -> {len(steps)} channels",
+        {**parts(step, source), "strip": "strip", "block": block},
         strip.leads(step.inputs[0], source, result), strip.bytes, steps[0].size * result.count,
     )
 
@@ -91,9 +92,9 @@ def stored_weights(step: Convolve | MatrixMultiply, ordered: Array) -> tuple[Tab
 
 
 def parts(step: Convolve | MatrixMultiply, source: Stored) -> dict[str, str]:
+    """What both kernels call."""
     assert step.requantize is not None
-    return {"dsp": "dsp", "saturate": saturate_part(step.requantize.codes), "widen": WIDEN[source.c_type], "strip": "strip",
-            "finish": "finish"}
+    return {"dsp": "dsp", "saturate": saturate_part(step.requantize.codes), "widen": WIDEN[source.c_type], "finish": "finish"}
 
 
 def depthwise_call(step: Convolve, geometry: Geometry, source: Stored, result: Stored) -> Call | None:
@@ -102,11 +103,12 @@ def depthwise_call(step: Convolve, geometry: Geometry, source: Stored, result: S
     rounding = finish_fields(step, steps.transpose(0, 2, 1).reshape(geometry.channels, -1), None)
     if rounding is None:
         return None
-    entries: Entries = {"windows": strip.fields(step.source.zero_point), **planes(geometry), "weights": tap_weights(steps),
-                        "rounding": rounding}
+    fields = {name: entry for name, entry in geometry.fields().items() if name not in ("channel_step", "dilation_x")}
+    entries: Entries = {**fields, "channels": geometry.channels, "zero": step.source.zero_point, "span": strip.span,
+                        "weights": tap_weights(steps), "rounding": rounding}
     return Call(
         "cortex_m_depthwise", {"source_t": source.c_type, "result_t": result.c_type}, Fields(entries), step.inputs, step.output,
-        f"convolution {geometry.says()} of each of {geometry.channels} channels", parts(step, source),
+        f"convolution {geometry.says()} of each of {geometry.channels} channels", {**parts(step, source), "taps": "taps"},
         strip.leads(step.inputs[0], source, result), strip.bytes, step.weights[0].size * result.count,
     )
 

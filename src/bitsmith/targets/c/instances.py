@@ -9,7 +9,8 @@ from importlib.resources import files
 from bitsmith.targets.c.call import SHORT, Call
 
 MARK = "/* kernel */\n"
-ORDER = ("requantize", "weight_at", "dot", "dsp", "saturate", "widen", "strip", "block", "finish")    # each before those that call it
+# each part before those that call it
+ORDER = ("requantize", "weight_at", "dot", "dsp", "saturate", "widen", "strip", "block", "taps", "finish")
 TOLD_APART = ("int4", "from_zero", "shift", "between", "wide")     # variants of parts that have the same types
 
 

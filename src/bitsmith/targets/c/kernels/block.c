@@ -16,8 +16,8 @@ struct block {
 #define block_two block_one "ldrd %[a], %[b], [%[next]], #8\n\t" block_add("next_first", "next_both")
 #define block_words [w] "=&r"(w), [x] "=&r"(x), [u] "=&r"(u), [v] "=&r"(v), [a] "=&r"(a), [b] "=&r"(b)
 
-/* One window, and two at once. */
-KERNEL void block_window(const uint32_t *codes, const int32_t *weights, int32_t quads, struct block *sums)
+/* One window, and two at once. Both return the next channels' weights. */
+KERNEL const int32_t *block_window(const uint32_t *codes, const int32_t *weights, int32_t quads, struct block *sums)
 {
     int32_t first = sums->first, both = sums->both;
     uint32_t w, x, u, v, a, b;
@@ -30,9 +30,10 @@ KERNEL void block_window(const uint32_t *codes, const int32_t *weights, int32_t 
     }
     sums->first = first;
     sums->both = both;
+    return weights;
 }
 
-KERNEL void block_windows(const uint32_t *codes, const uint32_t *next, const int32_t *weights, int32_t quads, struct block *sums)
+KERNEL const int32_t *block_windows(const uint32_t *codes, const uint32_t *next, const int32_t *weights, int32_t quads, struct block *sums)
 {
     int32_t first = sums->first, both = sums->both, next_first = sums->next_first, next_both = sums->next_both;
     uint32_t w, x, u, v, a, b;
@@ -45,24 +46,27 @@ KERNEL void block_windows(const uint32_t *codes, const uint32_t *next, const int
                 [codes] "+r"(codes), [next] "+r"(next), [weights] "+r"(weights), block_words : : "memory");
     }
     *sums = (struct block){first, both, next_first, next_both};
+    return weights;
 }
 #else
-KERNEL void block_window(const uint32_t *codes, const int32_t *weights, int32_t quads, struct block *sums)
+KERNEL const int32_t *block_window(const uint32_t *codes, const int32_t *weights, int32_t quads, struct block *sums)
 {
     for (int32_t i = 0; i < 2 * quads; i++) {
         const uint32_t word = (uint32_t)weights[i];
         sums->first = dsp_add_products(dsp_signed_bytes(word), codes[i], sums->first);
         sums->both = dsp_add_products(word, codes[i], sums->both);
     }
+    return weights + 2 * quads;
 }
 
-KERNEL void block_windows(const uint32_t *codes, const uint32_t *next, const int32_t *weights, int32_t quads, struct block *sums)
+KERNEL const int32_t *block_windows(const uint32_t *codes, const uint32_t *next, const int32_t *weights, int32_t quads, struct block *sums)
 {
     struct block other = {sums->next_first, sums->next_both, 0, 0};
     block_window(codes, weights, quads, sums);
     block_window(next, weights, quads, &other);
     sums->next_first = other.first;
     sums->next_both = other.both;
+    return weights + 2 * quads;
 }
 #endif
 

@@ -16,8 +16,8 @@ struct block {
 #define block_two block_one "ldrd %[a], %[b], [%[next]], #8\n\t" block_add("next_first", "next_both")
 #define block_words [w] "=&r"(w), [x] "=&r"(x), [u] "=&r"(u), [v] "=&r"(v), [a] "=&r"(a), [b] "=&r"(b)
 
-/* One window, and two at once. */
-KERNEL void block_window(const uint32_t *codes, const int32_t *weights, int32_t quads, struct block *sums)
+/* One window, and two at once. Both return the next channels' weights. */
+KERNEL const int32_t *block_window(const uint32_t *codes, const int32_t *weights, int32_t quads, struct block *sums)
 {
     int32_t first = sums->first, both = sums->both;
     uint32_t w, x, u, v, a, b;
@@ -30,9 +30,10 @@ KERNEL void block_window(const uint32_t *codes, const int32_t *weights, int32_t 
     }
     sums->first = first;
     sums->both = both;
+    return weights;
 }
 
-KERNEL void block_windows(const uint32_t *codes, const uint32_t *next, const int32_t *weights, int32_t quads, struct block *sums)
+KERNEL const int32_t *block_windows(const uint32_t *codes, const uint32_t *next, const int32_t *weights, int32_t quads, struct block *sums)
 {
     int32_t first = sums->first, both = sums->both, next_first = sums->next_first, next_both = sums->next_both;
     uint32_t w, x, u, v, a, b;
@@ -45,9 +46,10 @@ KERNEL void block_windows(const uint32_t *codes, const uint32_t *next, const int
                 [codes] "+r"(codes), [next] "+r"(next), [weights] "+r"(weights), block_words : : "memory");
     }
     *sums = (struct block){first, both, next_first, next_both};
+    return weights;
 }
 #else
-KERNEL void block_window(const uint32_t *codes, const int32_t *weights, int32_t quads, struct block *sums)
+KERNEL const int32_t *block_window(const uint32_t *codes, const int32_t *weights, int32_t quads, struct block *sums)
 {
     for (int32_t i = 0; i < 2 * quads; i += 2) {
         const uint32_t first = (uint32_t)weights[i], second = (uint32_t)weights[i + 1];
@@ -56,15 +58,17 @@ KERNEL void block_window(const uint32_t *codes, const int32_t *weights, int32_t 
         sums->both = dsp_add_products(dsp_signed_bytes(second), codes[i], sums->both);
         sums->both = dsp_add_products(dsp_signed_bytes(second >> 8), codes[i + 1], sums->both);
     }
+    return weights + 2 * quads;
 }
 
-KERNEL void block_windows(const uint32_t *codes, const uint32_t *next, const int32_t *weights, int32_t quads, struct block *sums)
+KERNEL const int32_t *block_windows(const uint32_t *codes, const uint32_t *next, const int32_t *weights, int32_t quads, struct block *sums)
 {
     struct block other = {sums->next_first, sums->next_both, 0, 0};
     block_window(codes, weights, quads, sums);
     block_window(next, weights, quads, &other);
     sums->next_first = other.first;
     sums->next_both = other.both;
+    return weights + 2 * quads;
 }
 #endif
 

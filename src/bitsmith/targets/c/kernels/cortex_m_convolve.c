@@ -15,16 +15,16 @@ struct cortex_m_convolve {
 KERNEL void cortex_m_convolve_one(const struct cortex_m_convolve *layer, const uint32_t *window, result_t *result)
 {
     const int32_t *weights = layer->weights, *channel = layer->rounding.channels;
+    const int32_t quads = layer->quads;
     for (int32_t i = layer->out_channels; i > 0; i -= 2) {
         struct block sums = {channel[0], channel[4], 0, 0};
-        block_window(window, weights, layer->quads, &sums);
-        result[0] = finish_code(&layer->rounding, sums.first, channel);
+        weights = block_window(window, weights, quads, &sums);
+        result[0] = finish_code(&layer->rounding, sums.first, channel[1], channel[2], channel[3]);
         if (i > 1) {
-            result[1] = finish_code(&layer->rounding, block_second(sums.both, sums.first), channel + 4);
+            result[1] = finish_code(&layer->rounding, block_second(sums.both, sums.first), channel[5], channel[6], channel[7]);
         }
         result += 2;
         channel += 8;
-        weights += 2 * layer->quads;
     }
 }
 
@@ -32,20 +32,22 @@ KERNEL void cortex_m_convolve_one(const struct cortex_m_convolve *layer, const u
 KERNEL void cortex_m_convolve_two(const struct cortex_m_convolve *layer, const uint32_t *window, const uint32_t *next, result_t *result)
 {
     const int32_t *weights = layer->weights, *channel = layer->rounding.channels;
+    const int32_t quads = layer->quads;
     result_t *after = result + layer->out_channels;
     for (int32_t i = layer->out_channels; i > 0; i -= 2) {
         struct block sums = {channel[0], channel[4], channel[0], channel[4]};
-        block_windows(window, next, weights, layer->quads, &sums);
-        result[0] = finish_code(&layer->rounding, sums.first, channel);
-        after[0] = finish_code(&layer->rounding, sums.next_first, channel);
+        weights = block_windows(window, next, weights, quads, &sums);
+        const int32_t multiplier = channel[1], offset = channel[2], shift = channel[3];
+        result[0] = finish_code(&layer->rounding, sums.first, multiplier, offset, shift);
+        after[0] = finish_code(&layer->rounding, sums.next_first, multiplier, offset, shift);
         if (i > 1) {
-            result[1] = finish_code(&layer->rounding, block_second(sums.both, sums.first), channel + 4);
-            after[1] = finish_code(&layer->rounding, block_second(sums.next_both, sums.next_first), channel + 4);
+            const int32_t other = channel[5], another = channel[6], further = channel[7];
+            result[1] = finish_code(&layer->rounding, block_second(sums.both, sums.first), other, another, further);
+            after[1] = finish_code(&layer->rounding, block_second(sums.next_both, sums.next_first), other, another, further);
         }
         result += 2;
         after += 2;
         channel += 8;
-        weights += 2 * layer->quads;
     }
 }
 

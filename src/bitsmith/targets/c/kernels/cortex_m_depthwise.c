@@ -1,65 +1,75 @@
 #include "finish.c"
-#include "strip.c"
+#include "taps.c"
+#include "widen_unsigned.c"
 /* kernel */
-/* Convolution of every channel by itself, four channels at a time. Codes come and leave channels last. */
+/* Convolution of every channel by itself, four channels at a time. What the windows of `span` outputs of a row see is gathered once,
+ * widened to 16 bits, each four channels' columns one behind the other. Codes come and leave channels last. */
 struct cortex_m_depthwise {
-    struct strip windows;
+    int32_t in_height, in_width, channels;      /* channels: a multiple of 4 */
+    int32_t row_step, column_step;              /* elements from one input to the next */
+    int32_t kernel_height, kernel_width;
+    int32_t stride_y, stride_x;
+    int32_t dilation_y;                         /* across: 1 */
+    int32_t pad_top, pad_left;
     int32_t out_height, out_width;
-    const int32_t *weights;         /* [channels / 4][kernel_width][kernel_height][2]: two 16-bit weights each, channels 0, 2 and 1, 3 */
+    int32_t zero;                               /* the code of 0, which is what padding holds */
+    int32_t span;                               /* outputs that are gathered for at a time */
+    const int32_t *weights;                     /* [channels / 4][kernel_width][kernel_height][2]: see taps */
     struct finish rounding;
 };
 
-#define cortex_m_depthwise_tap \
-    even = codes[0]; \
-    odd = codes[1]; \
-    one = (uint32_t)weights[0]; \
-    other = (uint32_t)weights[1]; \
-    codes += words; \
-    weights += 2; \
-    a = dsp_add_low_product(even, one, a); \
-    b = dsp_add_low_product(odd, other, b); \
-    c = dsp_add_high_product(even, one, c); \
-    d = dsp_add_high_product(odd, other, d);
+KERNEL void cortex_m_depthwise_gather(const struct cortex_m_depthwise *layer, const source_t *source, int32_t y, int32_t x,
+                                      int32_t columns, uint32_t *words)
+{
+    const int32_t step = 2 * layer->kernel_height * columns, quads = layer->channels >> 2;
+    const uint32_t zero = ((uint32_t)layer->zero & 0xffffu) * 0x10001u;
+    for (int32_t j = x * layer->stride_x - layer->pad_left; columns > 0; columns--, j++) {
+        for (int32_t i = 0; i < layer->kernel_height; i++) {
+            const int32_t row = y * layer->stride_y - layer->pad_top + i * layer->dilation_y;
+            if (row >= 0 && row < layer->in_height && j >= 0 && j < layer->in_width) {
+                widen_apart(source + row * layer->row_step + j * layer->column_step, quads, words, step);
+            } else {
+                for (int32_t k = 0; k < quads; k++) {
+                    words[k * step] = zero;
+                    words[k * step + 1] = zero;
+                }
+            }
+            words += 2;
+        }
+    }
+}
 
-KERNEL void cortex_m_depthwise_output(const struct cortex_m_depthwise *layer, const uint32_t *window, result_t *result)
+/* All channels of one output pixel. step: words from four channels' columns to those of the next. */
+KERNEL void cortex_m_depthwise_output(const struct cortex_m_depthwise *layer, const uint32_t *window, int32_t step, result_t *result)
 {
     const int32_t *weights = layer->weights, *channel = layer->rounding.channels;
-    const int32_t taps = layer->windows.kernel_height * layer->windows.kernel_width, words = layer->windows.in_channels >> 1;
-    const result_t *const end = result + layer->windows.in_channels;
+    const int32_t taps = layer->kernel_height * layer->kernel_width;
+    const result_t *const end = result + layer->channels;
     while (result < end) {
-        const uint32_t *codes = window;
-        int32_t a = channel[0], b = channel[4], c = channel[8], d = channel[12];
-        uint32_t even, odd, one, other;
-        int32_t i = taps;
-        for (; i >= 3; i -= 3) {
-            cortex_m_depthwise_tap
-            cortex_m_depthwise_tap
-            cortex_m_depthwise_tap
-        }
-        for (; i > 0; i--) {
-            cortex_m_depthwise_tap
-        }
-        result[0] = finish_code(&layer->rounding, a, channel);
-        result[1] = finish_code(&layer->rounding, b, channel + 4);
-        result[2] = finish_code(&layer->rounding, c, channel + 8);
-        result[3] = finish_code(&layer->rounding, d, channel + 12);
-        window += 2;
-        result += 4;
+        const struct taps sums = taps_add(window, weights, taps, (struct taps){channel[0], channel[4], channel[8], channel[12]});
+        result[0] = finish_code(&layer->rounding, sums.a, channel[1], channel[2], channel[3]);
+        result[1] = finish_code(&layer->rounding, sums.b, channel[5], channel[6], channel[7]);
+        result[2] = finish_code(&layer->rounding, sums.c, channel[9], channel[10], channel[11]);
+        result[3] = finish_code(&layer->rounding, sums.d, channel[13], channel[14], channel[15]);
+        window += step;
+        weights += 2 * taps;
         channel += 16;
+        result += 4;
     }
 }
 
 KERNEL void cortex_m_depthwise(const struct cortex_m_depthwise *layer, const source_t *source, result_t *result, void *words)
 {
     for (int32_t y = 0; y < layer->out_height; y++) {
-        for (int32_t x = 0; x < layer->out_width; x += layer->windows.span) {
-            const int32_t outputs = layer->out_width - x < layer->windows.span ? layer->out_width - x : layer->windows.span;
+        for (int32_t x = 0; x < layer->out_width; x += layer->span) {
+            const int32_t outputs = layer->out_width - x < layer->span ? layer->out_width - x : layer->span;
+            const int32_t columns = (outputs - 1) * layer->stride_x + layer->kernel_width;
             const uint32_t *window = words;
-            strip_gather(&layer->windows, source, y, x, outputs, words);
+            cortex_m_depthwise_gather(layer, source, y, x, columns, words);
             for (int32_t i = 0; i < outputs; i++) {
-                cortex_m_depthwise_output(layer, window, result);
-                window += layer->windows.stride_x * layer->windows.column;
-                result += layer->windows.in_channels;
+                cortex_m_depthwise_output(layer, window, 2 * layer->kernel_height * columns, result);
+                window += 2 * layer->stride_x * layer->kernel_height;
+                result += layer->channels;
             }
         }
     }

@@ -8,7 +8,7 @@ struct finish {
     int32_t low, high;
 };
 
-KERNEL result_t finish_code(const struct finish *how, int32_t sum, const int32_t *channel)
+KERNEL result_t finish_code(const struct finish *how, int32_t sum, int32_t multiplier, int32_t offset, int32_t shift)
 {
-    return (result_t)saturate(dsp_multiply_upper(sum, channel[1], channel[2]) >> channel[3], how->low, how->high);
+    return (result_t)saturate(dsp_multiply_upper(sum, multiplier, offset) >> shift, how->low, how->high);
 }
