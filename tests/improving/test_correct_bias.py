@@ -9,8 +9,9 @@ import pytest
 
 import bitsmith as bs
 from bitsmith.analysis.fingerprint import fingerprint
+from bitsmith.errors import DataError
 from bitsmith.graph import constant
-from bitsmith.improving.correct_bias import channel_sums, correct_bias
+from bitsmith.improving.correct_bias import channel_sums, correct_bias, correct_bias_analytically
 from bitsmith.improving.draft import Draft
 from bitsmith.improving.stepwise import Stepwise, few_samples
 from bitsmith.numerics.formats import Array
@@ -120,3 +121,39 @@ def test_sums_over_all_but_the_channels(shape: tuple[int, ...], axis: int) -> No
     values = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     slow = [sum(float(x) for x in values.take(c, axis).ravel()) for c in range(shape[axis])]
     np.testing.assert_allclose(channel_sums(values, axis), slow, rtol=1e-5, atol=1e-5)
+
+
+def noisy(scale: float = 1.0) -> onnx.ModelProto:
+    """Two products behind a normalization whose statistics are those of normal inputs."""
+    b = networks.Builder(21, seed=3)
+    x = b.conv("input", "first", (5, 3, 1, 1))
+    weight, bias = (next(t for t in b.initializers if t.name == f"first.{n}") for n in ("weight", "bias"))
+    matrix, shift = (np.frombuffer(t.raw_data, np.float32) for t in (weight, bias))
+    statistics = {"running_mean": shift, "running_var": (matrix.reshape(5, 3) ** 2).sum(1), "weight": np.full(5, scale), "bias": np.ones(5)}
+    operands = [b.constant(f"bn.{name}", statistics[name]) for name in ("weight", "bias", "running_mean", "running_var")]
+    x = b.relu(b.node("BatchNormalization", [x, *operands], "bn", {"epsilon": 1e-9}))
+    b.conv(b.relu(b.conv(x, "second", (6, 5, 1, 1))), "third", (4, 6, 1, 1))
+    b.node("Identity", ["third_out"], "output")
+    return b.model({"input": ("batch", 3, 4, 4)}, {"output": ("batch", 4, 4, 4)})
+
+
+def test_without_data_the_means_come_close_to_those_in_float() -> None:
+    drawn = np.random.default_rng(0).normal(size=(200, 3, 4, 4)).astype(np.float32)
+    asked = load_recipe("weights_int3").with_everything()
+    draft = first_draft(bs.load(noisy()), None, asked, "onnxruntime", lambda title: nullcontext())
+    better = correct_bias(draft, None)      # no data: it takes BatchNorm's word
+    names = ["second_out", "output"]
+    runs = [Session(n, names, optimise=False).run({"input": drawn}) for n in (draft.original, written(draft), written(better))]
+    exact, before, after = ({n: v.mean((0, 2, 3)) for n, v in run.items()} for run in runs)
+    for name in names:
+        assert np.abs(exact[name] - after[name]).max() < np.abs(exact[name] - before[name]).max() / 4, name
+    assert "as BatchNorm tells" in better.plan.reasons["second.bias"]
+    assert "not corrected: no BatchNorm" in better.plan.reasons["/first_out"]
+    assert better.reference is draft.network
+
+
+def test_without_data_and_without_normalization_it_is_an_error() -> None:
+    draft = first_draft(bs.load(unbiased()), None, load_recipe("weights_int4"), "onnxruntime", lambda title: nullcontext())
+    with pytest.raises(DataError, match="correct_bias"):
+        correct_bias(draft, None)
+    assert correct_bias_analytically(draft, None).plan.encodings == draft.plan.encodings

@@ -10,6 +10,7 @@ from bitsmith.improving.draft import Draft, Progress, Refinement
 REFINEMENTS: dict[str, str] = {
     "equalize": "equalize",
     "correct_bias": "correct_bias",
+    "correct_bias_analytically": "correct_bias",
     "search_ranges": "search_ranges",
     "round_weights": "round_weights",
     "learn_rounding": "learn_rounding",

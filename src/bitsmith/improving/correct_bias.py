@@ -10,6 +10,7 @@ import onnx_ir as ir
 from bitsmith.calibration.collect import pieces, samples_at_once
 from bitsmith.graph import constant, sole_consumer
 from bitsmith.improving.draft import Draft, Progress, with_reasons
+from bitsmith.improving.expected import expect
 from bitsmith.improving.stepwise import Stepwise, few_samples, has_branches
 from bitsmith.numerics import Encoding
 from bitsmith.numerics.formats import Array
@@ -18,11 +19,12 @@ from bitsmith.planning.plan import Plan
 from bitsmith.planning.recipe import Rule
 from bitsmith.planning.weights import LARGEST_BIAS, Use, encode_bias
 from bitsmith.rewrites.edits import set_constant
-from bitsmith.rewrites.products import Product, add_bias, read_product
+from bitsmith.rewrites.normal import noted_normal
+from bitsmith.rewrites.products import Product, add_bias, read_product, spread
 from bitsmith.running.session import Session
 from bitsmith.targets.onnx.insert import insert_quantization
 
-SAID = "{samples}"
+SAID = "{means}"
 NOISE = 1e-6        # of a channel's magnitude: what sums in another order differ by
 
 
@@ -51,8 +53,11 @@ def correct_bias(draft: Draft, progress: Progress | None = None) -> Draft:
     """Shift every bias by what its product's mean lost, from the first layer to the last: each sees all before it quantized and corrected.
 
     Every node is run once on at most 64 samples; only values that are still to be read are kept.
-    Raises DataError where the calibration data cannot be read again.
+    Where the calibration data cannot be read again and BatchNorm told what values are on average, that serves instead; where neither
+    is there, DataError is raised.
     """
+    if (draft.data is None or draft.data.once) and any(noted_normal(v) for node in draft.network.graph for v in node.outputs):
+        return correct_bias_analytically(draft, progress)
     data = draft.samples("correct_bias")
     if has_branches(draft.network):
         said = "no bias was corrected: correct_bias does not look into branches and loops"
@@ -60,7 +65,36 @@ def correct_bias(draft: Draft, progress: Progress | None = None) -> Draft:
     found = [spot for node in draft.network.graph if isinstance(spot := correctable(node, draft.plan), Correctable)]
     batches = few_samples(draft.network, data)
     shifts = measure_all(draft, found, batches, progress)
-    return apply(draft, shifts, sum(len(next(iter(batch.values()))) for batch in batches))
+    return apply(draft, shifts, f"the means of {sum(len(next(iter(batch.values()))) for batch in batches)} samples are those in float")
+
+
+def correct_bias_analytically(draft: Draft, progress: Progress | None = None) -> Draft:
+    """Shift every bias by what the rounding of weights makes of the mean input, which batch normalization's numbers tell: no data are run.
+
+    E[W x] - E[W' x] = (W - W') E[x]  (Nagel 2019, section 4.2.1). What reads values of which nothing is known is left as it is, and said.
+    """
+    known = {value.name: normal for value, normal in expect(draft.reference.graph).items()}
+    weights = {node.outputs[0].name: product.weight for node in draft.reference.graph if (product := read_product(node)) is not None}
+    found = [spot for node in draft.network.graph if isinstance(spot := correctable(node, draft.plan), Correctable)]
+    shifts, unknown = list[tuple[Correctable, Array]](), dict[str, str]()
+    for spot in found:
+        source = spot.product.node.inputs[0]
+        read = None if source is None else known.get(source.name)
+        if read is None or read.mean.size != spot.product.input_channels:
+            unknown[spot.product.node.name or ""] = "not corrected: no BatchNorm tells what it reads"
+        else:
+            shifts.append((spot, rounded_off(spot.product, weights[spot.value.name], read.mean, draft.plan)))
+    better = apply(draft, shifts, "the means are those in float, as BatchNorm tells")
+    return replace(better, plan=with_reasons(better.plan, unknown))
+
+
+def rounded_off(product: Product, exact: Array, mean_input: Array, plan: Plan) -> Array:
+    """What a product's mean loses by the rounding of its weights, [channels] in float64."""
+    encoding = plan.encodings.get((product.node.inputs[1] or ir.Value()).name or "")
+    coded = product.weight if encoding is None else encoding.simulate(product.weight)
+    lost = spread(product.node, np.asarray(exact, np.float64) - coded).sum(3)
+    groups, outputs, inputs = lost.shape
+    return np.asarray((lost @ mean_input.reshape(groups, inputs, 1)).reshape(groups * outputs))
 
 
 def correctable(node: ir.Node, plan: Plan) -> Correctable | str | None:
@@ -139,7 +173,7 @@ def along(vector: Array, axis: int, rank: int) -> Array:
     return vector.reshape([-1 if a == axis else 1 for a in range(rank)])
 
 
-def apply(draft: Draft, shifts: list[tuple[Correctable, Array]], samples: int) -> Draft:
+def apply(draft: Draft, shifts: list[tuple[Correctable, Array]], said: str) -> Draft:
     """A draft whose biases are shifted, with the reasons."""
     network = draft.network.clone()
     nodes = {node.outputs[0].name: node for node in network.graph}
@@ -151,7 +185,6 @@ def apply(draft: Draft, shifts: list[tuple[Correctable, Array]], samples: int) -
             reasons |= new_bias(network.graph, holder, lost, encodings)
         elif lost.any() and spot.index is not None:
             reasons |= shift_bias(network.graph, holder, spot.index, lost, encodings)
-    said = f"the means of {samples} samples are those in float"
     plan = with_reasons(replace(draft.plan, encodings=encodings), {name: text.replace(SAID, said) for name, text in reasons.items()})
     return replace(draft, network=network, plan=plan, exact=draft.reference)
 

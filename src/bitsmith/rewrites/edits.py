@@ -32,7 +32,7 @@ def float_constant(value: ir.Value | None) -> Array | None:
 
 
 def absorb(kept: ir.Value, node: ir.Node) -> None:
-    """The kept value, whose meaning has become that of the node's output, takes its readers and its name; the node goes."""
+    """The kept value, whose meaning has become that of the node's output, takes its readers, name and notes; the node goes."""
     gone = node.outputs[0]
     name, shape, kind = gone.name, gone.shape, gone.type
     replace(gone, kept)
@@ -40,6 +40,7 @@ def absorb(kept: ir.Value, node: ir.Node) -> None:
     kept.name = name
     kept.shape = kept.shape if shape is None else shape
     kept.type = kept.type if kind is None else kind
+    kept.meta.update(gone.meta)
 
 
 def bypass(node: ir.Node, kept: ir.Value) -> bool:

@@ -6,6 +6,7 @@ import onnx_ir as ir
 from bitsmith.graph import attribute, rank
 from bitsmith.numerics.formats import Array
 from bitsmith.rewrites.edits import absorb, bypass, float_constant, is_standard, sole_reader
+from bitsmith.rewrites.normal import Normal, note_normal
 from bitsmith.rewrites.products import Product, read_product, scale_inputs, scale_outputs
 
 
@@ -43,8 +44,15 @@ def fold_backwards(graph: ir.Graph, node: ir.Node, multiply: Array, add: Array) 
         return False
     kept = node.inputs[0]       # not `source`: a MatMul has become a Gemm
     assert kept is not None
+    note_normal(node.outputs[0], read_normal(node))
     absorb(kept, node)
     return True
+
+
+def read_normal(node: ir.Node, *, results: bool = True) -> Normal:
+    """What its results are distributed like, or what it reads: of that it holds mean and variance, which become `bias` and `scale`."""
+    scale, bias, mean, variance = (np.asarray(float_constant(value), np.float64) for value in node.inputs[1:])
+    return Normal(bias, scale**2) if results else Normal(mean, variance)
 
 
 def fold_forwards(graph: ir.Graph, node: ir.Node, multiply: Array, add: Array) -> bool:
@@ -53,7 +61,11 @@ def fold_forwards(graph: ir.Graph, node: ir.Node, multiply: Array, add: Array) -
     product = None if reader is None or source is None else read_product(reader)
     if source is None or product is None or not sees_channels(product) or product.input_channels != multiply.size:
         return False
-    return scale_inputs(graph, product, multiply, add) and bypass(node, source)
+    read = read_normal(node, results=False)
+    if not scale_inputs(graph, product, multiply, add) or not bypass(node, source):
+        return False
+    note_normal(source, read)
+    return True
 
 
 def sees_channels(product: Product) -> bool:

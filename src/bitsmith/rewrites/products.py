@@ -11,6 +11,7 @@ import onnx_ir as ir
 from bitsmith.graph import attribute, input_at, rank
 from bitsmith.numerics.formats import Array
 from bitsmith.rewrites.edits import absorb, add_constant, float_constant, is_standard, set_constant
+from bitsmith.rewrites.normal import follow_line, note_normal
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,12 @@ def scale_outputs(graph: ir.Graph, product: Product, multiply: Array, add: Array
     channels = spread(product.node, weight)
     channels *= multiply.reshape(*channels.shape[:2], 1, 1)
     bias = add if product.bias is None else product.bias.astype(np.float64) * multiply + add
-    return write(graph, product, weight, bias)
+    result = product.node.outputs[0]
+    known = follow_line(result, multiply, add)
+    if not write(graph, product, weight, bias):
+        note_normal(result, known)
+        return False
+    return True
 
 
 def scale_inputs(graph: ir.Graph, product: Product, multiply: Array, add: Array) -> bool:
