@@ -17,6 +17,7 @@ from random_programs import NARROW, Maker, random_case
 from bitsmith.integer.bounds import weighted
 from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import Convolve, MaxPool
+from bitsmith.integer.requantization import FixedPoint
 from bitsmith.integer.windows import Window
 from bitsmith.numerics import Encoding, Integer
 from bitsmith.targets.c.cortex_m_layout import pair_weights, wide_weights
@@ -39,7 +40,7 @@ def kernels(cases: Sequence[Case]) -> Counter[str]:
 
 
 def convolution(seed: int, shape: tuple[int, ...], outputs: int, window: Window, *, groups: int = 1, **options: Any) -> Case:
-    """One convolution; zero points, scales and codes by chance. Options: kind of codes, lowest weight, channels_last in memory."""
+    """One convolution of codes by chance. Options: kind of codes, lowest weight, channels_last in memory, real multipliers."""
     maker = Maker(seed, formats=(options.get("kind", UNSIGNED),))
     name = maker.input(*shape)
     encoding: Encoding = maker.values["in0"][1]
@@ -51,8 +52,8 @@ def convolution(seed: int, shape: tuple[int, ...], outputs: int, window: Window,
     bias = maker.random.integers(-1000, 1000, outputs).astype(np.int32)
     reach = weighted(weights.reshape(outputs, -1).astype(np.int64), bias, *source.steps).largest
     output = f"v{len(maker.instructions)}"
-    made = Convolve((name,), output, source, weights, np.zeros((), np.int32), window, bias=bias, groups=groups,
-                    requantize=maker.rounding(reach, encoding))
+    rounding = FixedPoint.of(options["real"], source) if "real" in options else maker.rounding(reach, encoding)
+    made = Convolve((name,), output, source, weights, np.zeros((), np.int32), window, bias=bias, groups=groups, requantize=rounding)
     maker.add(made, (outputs, *window.output_sizes(shape[1:])), encoding)
     return fast(maker.case((output,), samples=2))
 
@@ -81,6 +82,16 @@ def test_depthwise(kind: Integer, tmp_path: Path) -> None:
              for seed, window in enumerate(windows)]
     assert set(kernels(cases)) == {"cortex_m_depthwise"}
     assert_same_codes(cases, tmp_path)
+
+
+def test_multipliers_of_all_sizes(tmp_path: Path) -> None:
+    """Near 1 and above it, so small that nothing is left, and 0. Other convolutions stay portable where a multiplier is that large."""
+    real = np.asarray([0.7, 5.0, 30.0, 2e-7, 1e-12, 0.01, 1e-4, 0.3])
+    case = convolution(1, (8, 5, 5), 8, Window.of((3, 3), pads=((1, 1), (1, 1))), groups=8, channels_last=True, real=real)
+    assert set(kernels([case])) == {"cortex_m_depthwise"}
+    others = [convolution(seed, (8, 5, 5), 8, Window.of((1, 1)), real=real) for seed in range(2)]
+    assert set(kernels(others)) == {"convolve", "pointwise"}
+    assert_same_codes([case, *others], tmp_path)
 
 
 def test_long_rows_are_cut(tmp_path: Path) -> None:

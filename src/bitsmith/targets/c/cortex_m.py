@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from bitsmith.integer.instructions import AddRescaled, Convolve, MatrixMultiply
+from bitsmith.integer.requantization import FixedPoint
 from bitsmith.integer.rescaling import FixedTotal
 from bitsmith.integer.windows import Window
 from bitsmith.numerics.formats import Array
 from bitsmith.targets.c.call import Call, Describe, Entries, Fields, Place, Table
 from bitsmith.targets.c.cortex_m_layout import Strip, pair_weights, tap_weights, wide_weights, window_order
-from bitsmith.targets.c.cortex_m_rounding import finish_fields, saturate_part
+from bitsmith.targets.c.cortex_m_rounding import finish_fields, finish_multiplied, saturate_part, spare_factors
 from bitsmith.targets.c.elementwise import describe_sum, growth, sum_type
 from bitsmith.targets.c.geometry import Geometry
 from bitsmith.targets.c.portable import PORTABLE
@@ -26,7 +27,7 @@ SINGLE = Window.of((1, 1))
 def describe_fast_convolution(step: Convolve, place: Place) -> list[Call]:
     """By strips of widened codes, where there are 8-bit codes and no gaps across."""
     source, result = place.stored[step.inputs[0]], place.stored[step.output]
-    if source.c_type not in WIDEN or step.requantize is None or packed(step.weights, step.weights_zero_point):
+    if source.c_type not in WIDEN or not isinstance(step.requantize, FixedPoint) or packed(step.weights, step.weights_zero_point):
         return describe_convolution(step, place)
     geometry = Geometry.of(source, step.window, step.output, step.input_dilation)
     made = None
@@ -100,12 +101,13 @@ def parts(step: Convolve | MatrixMultiply, source: Stored) -> dict[str, str]:
 def depthwise_call(step: Convolve, geometry: Geometry, source: Stored, result: Stored) -> Call | None:
     strip = Strip.of(geometry, even=False)
     steps = steps_of(step.weights, step.weights_zero_point, 0).reshape(geometry.channels, *geometry.window.kernel)
-    rounding = finish_fields(step, steps.transpose(0, 2, 1).reshape(geometry.channels, -1), None)
-    if rounding is None:
+    factors = spare_factors(step)
+    rounding = finish_multiplied(step, steps.reshape(geometry.channels, -1), factors)
+    if rounding is None or steps.min(initial=0) < -128 or steps.max(initial=0) > 127:
         return None
     fields = {name: entry for name, entry in geometry.fields().items() if name not in ("channel_step", "dilation_x")}
     entries: Entries = {**fields, "channels": geometry.channels, "zero": step.source.zero_point, "span": strip.span,
-                        "weights": tap_weights(steps), "rounding": rounding}
+                        "weights": tap_weights(steps * factors[:, None, None]), "rounding": rounding}
     return Call(
         "cortex_m_depthwise", {"source_t": source.c_type, "result_t": result.c_type}, Fields(entries), step.inputs, step.output,
         f"convolution {geometry.says()} of each of {geometry.channels} channels", {**parts(step, source), "taps": "taps"},
@@ -116,7 +118,7 @@ def depthwise_call(step: Convolve, geometry: Geometry, source: Stored, result: S
 def describe_fast_product(step: MatrixMultiply, place: Place) -> list[Call]:
     """Rows times a matrix: a convolution of single pixels whose channels are the terms."""
     source, result = place.stored[step.inputs[0]], place.stored[step.output]
-    if step.weights is None or step.weights.ndim != 2 or step.requantize is None or source.c_type not in WIDEN:
+    if step.weights is None or step.weights.ndim != 2 or not isinstance(step.requantize, FixedPoint) or source.c_type not in WIDEN:
         return describe_product(step, place)
     assert step.weights_zero_point is not None
     steps = step.weights.astype(np.int32) - step.weights_zero_point

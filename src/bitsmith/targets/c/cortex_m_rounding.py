@@ -33,6 +33,18 @@ def finish_fields(step: Convolve | MatrixMultiply, ordered: Array, signs: Array 
     return finish(step, ordered, factors, start)
 
 
+def spare_factors(step: Convolve) -> Array:
+    """[out] powers of two by which 16-bit weights may be multiplied, so that shifts are large enough."""
+    assert isinstance(step.requantize, FixedPoint)
+    shift = np.broadcast_to(np.atleast_1d(step.requantize.shift), len(step.weights)).astype(np.int64)
+    return np.asarray(1 << np.clip(UPPER + 1 - shift, 0, BYTE - 1))
+
+
+def finish_multiplied(step: Convolve, ordered: Array, factors: Array) -> Fields | None:
+    """The same for weights that are stored multiplied by the factors, each channel by itself."""
+    return finish(step, ordered, factors, folded(step, ordered) * factors)
+
+
 def folded(step: Convolve | MatrixMultiply, ordered: Array) -> Array:
     """The bias, with the code of 0 times the weights in it."""
     bias = np.zeros(len(ordered), np.int64) if step.bias is None else step.bias.astype(np.int64)
@@ -47,7 +59,7 @@ def finish(step: Convolve | MatrixMultiply, ordered: Array, factors: Array, star
     each = (np.broadcast_to(np.atleast_1d(part), len(ordered)) for part in (rounding.multiplier, rounding.shift))
     multiplier, shift = (part.astype(np.int64) for part in each)
     multiplier, shift = np.where(multiplier == 0, 0, multiplier), np.where(multiplier == 0, UNUSED, shift)
-    beyond = shift + np.where(abs(factors) > 1, BYTE, 0) - UPPER
+    beyond = shift + np.log2(abs(factors)).astype(np.int64) - UPPER
     zero = 2 * rounding.codes.zero_point + 1
     reach = weighted(ordered, step.bias, *step.source.steps)
     fits = (np.maximum(-reach.lowest, reach.highest) * abs(factors) < 2**31) & (beyond >= 1) & (beyond < UPPER)
