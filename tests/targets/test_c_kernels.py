@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compiled_c import Case, assert_same_codes
+from compiled_c import SANITIZED, Case, assert_same_codes
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from random_programs import NARROW, Maker, random_case
@@ -70,6 +70,33 @@ def test_optimised_and_specialised(tmp_path: Path) -> None:
     """Each layer with a copy of its kernel, at -O3 with everything that this processor has."""
     flags = ("-O3", "-march=native", *(f"-DN{i}_KERNEL=static inline __attribute__((always_inline))" for i in range(12)))
     assert_same_codes([random_case(seed) for seed in range(20, 32)], tmp_path, flags=flags)
+
+
+def test_a_square_and_its_transpose_are_two_values(tmp_path: Path) -> None:
+    """Of one memory and one shape, both in another order than their product wants."""
+    maker = Maker(0, formats=NARROW)
+    maker.multiply_pair(maker.input(2, 5, 5))
+    case = maker.case((max(maker.values),))
+    assert_same_codes([dataclasses.replace(case, choices=Choices(channels_last=True))], tmp_path)
+
+
+X86 = Choices(flavour="x86", channels_last=True)
+
+
+@pytest.mark.parametrize("flags", [SANITIZED, ("-O3", "-march=native")])
+def test_kernels_for_x86(flags: tuple[str, ...], tmp_path: Path) -> None:
+    """Sixteen channels at once, whole and in part; with and without the processor's own instructions."""
+    cases = []
+    for seed in range(10):
+        maker = Maker(seed, formats=(Integer(8, signed=False),))
+        current = maker.input(maker.pick(1, 3, 4, 8, 16, 20, 32), *maker.sizes(2, 3, 9))
+        for _ in range(3):
+            current = maker.convolve(current)
+        cases.append(dataclasses.replace(maker.case((maker.multiply(current),)), choices=X86))
+    maker = Maker(11, formats=(Integer(8, signed=False),))
+    cases.append(dataclasses.replace(maker.case((same_size(maker, maker.input(32, 7, 5), 32, 3),)), choices=X86))
+    assert {"x86_convolve", "x86_depthwise"} <= {call.kernel for case in cases for call in case.firmware.calls}
+    assert_same_codes(cases, tmp_path, flags=flags)
 
 
 def same_size(maker: Maker, name: str, groups: int, kernel: int) -> str:

@@ -5,5 +5,6 @@ from collections.abc import Mapping
 from bitsmith.targets.c.call import Describe
 from bitsmith.targets.c.cortex_m import CORTEX_M
 from bitsmith.targets.c.portable import PORTABLE
+from bitsmith.targets.c.x86 import X86
 
-FLAVOURS: Mapping[str, Mapping[type, Describe]] = {"portable": PORTABLE, "cortex-m": CORTEX_M}
+FLAVOURS: Mapping[str, Mapping[type, Describe]] = {"portable": PORTABLE, "cortex-m": CORTEX_M, "x86": X86}

@@ -64,7 +64,7 @@ class Arrangement:
     steps: list[Work] = field(default_factory=list)
     memory: dict[str, str] = field(default_factory=dict)
     constants: dict[str, Array] = field(default_factory=dict)
-    reordered: dict[tuple[str, Sizes], str] = field(default_factory=dict)
+    reordered: dict[tuple[str, Stored, Stored], str] = field(default_factory=dict)
 
     def owner(self, name: str) -> str:
         """The value whose memory this one is."""
@@ -100,7 +100,7 @@ class Arrangement:
 
     def copied(self, name: str, stored: Stored) -> str:
         """A copy in another order; one serves all its readers."""
-        key = (self.owner(name), (*stored.parts, *stored.order))
+        key = (self.owner(name), self.stored[name], stored)        # two values may see one memory in different ways
         if key not in self.reordered:
             self.reordered[key] = f"{name} (reordered {len(self.reordered) + 1})"
             if self.owner(name) in self.constants:
