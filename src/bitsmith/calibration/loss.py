@@ -1,6 +1,7 @@
 """What the codes of an encoding lose of numbers of which only counts are left: exact integrals over bins, many encodings at once."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -13,19 +14,42 @@ ZERO_BIN = 2.0**-133    # the edge of the bin that zero is in; whatever else is 
 ON_EDGES = 1e-12        # of a sum of squares; numbers that are not on edges add some thousandths
 
 
-class Spread(NamedTuple):
+class Divided(NamedTuple):
+    """A spread as a sum over edges: sum(F(edges) slopes) is the sum over bins of share (F(high) - F(low)) / (high - low); points beside it.
+
+    All float64: edges, slopes [m], ascending; points, shares [k].
+    """
+
+    edges: Array
+    slopes: Array
+    points: Array
+    shares: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
     """Numbers as bins over which they lie evenly, and as single points (zeros always, and numbers of eight significant bits).
 
     Everything is in units of the largest magnitude, so that a tensor times a power of two has the same spread.
 
     unit      that magnitude, not 0
-    low, high, shares   float64 [n]   of each bin: edges, and how many of all numbers are in it; low == high for points
+    low, high, shares   float64 [n]   of each bin, from the lowest on: edges, and how many of all numbers are in it; low == high for points
     """
 
     unit: float
     low: Array
     high: Array
     shares: Array
+
+    @cached_property
+    def divided(self) -> Divided:
+        """Computed once for all encodings that are tried."""
+        point = self.low == self.high
+        low, high, shares = self.low[~point], self.high[~point], self.shares[~point]
+        density = shares / (high - low)
+        edges, slopes = np.stack([low, high], 1).ravel(), np.stack([-density, density], 1).ravel()
+        starts = np.flatnonzero(np.diff(edges, prepend=-np.inf))        # neighbours share an edge
+        return Divided(edges[starts], np.add.reduceat(slopes, starts) if starts.size else slopes, self.low[point], self.shares[point])
 
 
 def spread_numbers(statistics: Statistics) -> Spread:
@@ -49,9 +73,9 @@ def losses(spread: Spread, encodings: Encoding, power: float) -> Array:
     if not isinstance(encodings.format, Integer):
         return losses_of_centres(spread, encodings, power)
     scale = encodings.scale.astype(np.float64)[:, None] / spread.unit
-    zero_point = encodings.zero_point[:, None]
+    zero_point = encodings.zero_point[:, None].astype(np.float64)
     ends = encodings.format.lowest - zero_point, encodings.format.highest - zero_point
-    edges, slopes, points, shares = divide(spread)
+    edges, slopes, points, shares = spread.divided
     far = np.abs(edges) > scale.min() / 2       # what is nearer becomes 0 whatever the scale
     near = np.copysign(raised(edges[~far], power + 1), edges[~far]) @ slopes[~far]
     steps = edges[far] / scale
@@ -62,15 +86,6 @@ def losses(spread: Spread, encodings: Encoding, power: float) -> Array:
     exact = raised(steps - np.clip(np.rint(steps), *ends), power) @ shares
     lost = (near + integrals * scale[:, 0] ** (power + 1)) / (power + 1) + exact * scale[:, 0] ** power
     return np.asarray(lost)
-
-
-def divide(spread: Spread) -> tuple[Array, Array, Array, Array]:
-    """(edges, slopes, points, shares): sum(F(edges) slopes) is the sum over bins of share (F(high) - F(low)) / (high - low)."""
-    point = spread.low == spread.high
-    low, high, shares = spread.low[~point], spread.high[~point], spread.shares[~point]
-    edges, place = np.unique(np.concatenate([high, low]), return_inverse=True)
-    density = shares / (high - low)
-    return edges, np.bincount(place, np.concatenate([density, -density]), edges.size), spread.low[point], spread.shares[point]
 
 
 def losses_of_centres(spread: Spread, encodings: Encoding, power: float) -> Array:

@@ -59,17 +59,19 @@ def cumulative(low: Array, high: Array, shares: Array) -> tuple[Array, Array]:
 
 
 def divergences(thresholds: Array, levels: int, magnitudes: Array, below: Array) -> Array:
-    """The divergence at each threshold, float64 [n]."""
+    """The divergence at each threshold, float64 [n]: sum P log(P / Q), where Q is one number for all cuts of a level."""
     each = max(2, min(CUTS_PER_LEVEL, CUTS // levels))
     cuts = np.linspace(0, 1, levels * each + 1)
     inside = np.diff(np.interp(thresholds[:, None] * cuts, magnitudes, below), axis=1).clip(min=0)
-    clipped = np.maximum(below[-1] - inside.sum(axis=1), 0)
     inside[inside < inside.max(axis=1, keepdims=True) * 1e-12] = 0      # what is left of differences
-    reference = inside.copy()
-    reference[:, -1] += clipped
-    parts = inside.reshape(len(thresholds), levels, each)
-    filled = (parts > 0).sum(axis=2, keepdims=True)
-    merged = np.where(parts > 0, parts.sum(axis=2, keepdims=True) / np.maximum(filled, 1), 0).reshape(reference.shape)
-    reference, merged = (shares / np.maximum(shares.sum(axis=1, keepdims=True), EMPTY) for shares in (reference, merged))
-    terms = reference * np.log(np.where(reference > 0, reference, 1) / np.where(merged > 0, merged, EMPTY))
-    return np.asarray(terms.sum(axis=1))
+    columns = [inside[:, place::each] for place in range(each)]         # (sums over a short last axis are slow)
+    merged, filled = np.add.reduce(columns), np.add.reduce([column > 0 for column in columns], dtype=np.uint8)
+    kept = np.maximum(merged.sum(axis=1), EMPTY)
+    clipped = np.maximum(below[-1] - merged.sum(axis=1), 0)
+    shares = merged / np.maximum(filled, 1) / kept[:, None]             # of each cut that is not empty, once merged
+    last = np.where(inside[:, -1] > 0, shares[:, -1], EMPTY)
+    crossed = (merged * np.log(np.where(filled > 0, shares, 1))).sum(axis=1) + clipped * np.log(last)
+    inside[:, -1] += clipped
+    own = (inside * np.log(np.where(inside > 0, inside, 1))).sum(axis=1)
+    total = kept + clipped
+    return np.asarray((own - crossed) / total - np.log(total))
