@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from bitsmith.errors import RecipeError, TargetError
 from bitsmith.graph import is_float
-from bitsmith.improving import check_refinements
+from bitsmith.improving import REFINEMENTS, check_refinements
 from bitsmith.operators import Flow, operator_of
 from bitsmith.planning.accepts import Accepts
 from bitsmith.planning.placement import chain_behind, end_layers
@@ -129,7 +129,7 @@ class Choices:
         recipe = load_recipe(self.recipe)
         recipe = recipe.with_ends(self.ends) if self.ends else recipe
         recipe = recipe.with_everything() if self.everything else recipe
-        recipe = recipe.with_refinements(*dict.fromkeys((*recipe.refine, *self.refine)))
+        recipe = recipe.with_refinements(*(name for name in REFINEMENTS if name in {*recipe.refine, *self.refine}))
         known = [p for p in places.values() if p.key in self.weights or p.key in self.activations]
         if recipe.ends is not None and any(p.is_end for p in known):
             recipe = replace(recipe, ends=None).with_rules(*end_rules(recipe, places))

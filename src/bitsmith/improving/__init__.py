@@ -9,11 +9,11 @@ from bitsmith.improving.draft import Draft, Progress, Refinement
 # name -> module of this room that holds the function of that name; in the order in which they are best applied
 REFINEMENTS: dict[str, str] = {
     "equalize": "equalize",
+    "round_weights": "round_weights",
+    "learn_rounding": "learn_rounding",
     "correct_bias": "correct_bias",
     "correct_bias_analytically": "correct_bias",
     "search_ranges": "search_ranges",
-    "round_weights": "round_weights",
-    "learn_rounding": "learn_rounding",
     "choose": "choose",
 }
 

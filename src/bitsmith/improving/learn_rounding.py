@@ -29,7 +29,7 @@ def learn_rounding(draft: Draft, progress: Progress | None = None) -> Draft:
     A block lies between two values through which everything passes. A block whose error on samples kept aside did not fall keeps what it
     had, and so does one with an operator that has no differentiable meaning; the plan's reasons say so. Scales stay as they were chosen.
 
-    Raises LoadError where PyTorch is not installed, DataError where the data cannot be read again.
+    Raises LoadError where PyTorch is not installed, GoneError where the data cannot be read again.
     """
     check_torch()
     rounded = round_weights(draft)

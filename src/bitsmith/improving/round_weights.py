@@ -33,12 +33,12 @@ def round_weights(draft: Draft, progress: Progress | None = None) -> Draft:
     encodings, reasons = dict(draft.plan.encodings), dict(draft.plan.reasons)
     for name, why in left_out.items():
         reasons[name] = f"{reasons.get(name, '')}; rounded to nearest: {why}"
-    for number, (layer, wanted) in enumerate(zip(layers, wanted_results(draft.network, layers, samples), strict=True)):
+    for number, (layer, wanted) in enumerate(zip(layers, wanted_results(draft.reference, layers, samples), strict=True)):
         moments = gather_moments(simulated, number, layer, wanted, samples)
         reasons[layer.weight] = f"{reasons.get(layer.weight, '')}; {round_layer(layer, moments, encodings, (network, simulated))}"
         if progress is not None:
             progress(number + 1, len(layers))
-    return replace(draft, network=network, plan=replace(draft.plan, encodings=encodings, reasons=reasons))
+    return replace(draft, network=network, exact=draft.reference, plan=replace(draft.plan, encodings=encodings, reasons=reasons))
 
 
 def round_layer(layer: Layer, moments: Moments, encodings: dict[str, Encoding], models: Sequence[ir.Model]) -> str:

@@ -10,7 +10,7 @@ __all__ = [
 
 def int8() -> Recipe:
     """8-bit weights per channel, 8-bit activations: the usual choice."""
-    return Recipe("int8")
+    return Recipe("int8", refine=("correct_bias",))
 
 
 def best() -> Recipe:
@@ -20,7 +20,7 @@ def best() -> Recipe:
 
 def per_tensor_int8() -> Recipe:
     """As int8 with one scale for each weight tensor."""
-    return Recipe("per_tensor_int8", (Rule(granularity="tensor"),))
+    return Recipe("per_tensor_int8", (Rule(granularity="tensor"),), refine=("equalize", "correct_bias"))
 
 
 def int16() -> Recipe:
@@ -30,7 +30,7 @@ def int16() -> Recipe:
 
 def int4() -> Recipe:
     """4-bit weights, 8-bit activations, first and last layers at 8 bits."""
-    return Recipe("int4", (Rule(weights=4),), ends=8)
+    return Recipe("int4", (Rule(weights=4),), ends=8, refine=("round_weights",))
 
 
 def weights_int8() -> Recipe:
@@ -40,17 +40,17 @@ def weights_int8() -> Recipe:
 
 def weights_int4() -> Recipe:
     """Only weights are narrowed, to 4 bits in groups of 32."""
-    return Recipe("weights_int4", (Rule(weights=4, activations=FLOAT, granularity="group:32"),))
+    return Recipe("weights_int4", (Rule(weights=4, activations=FLOAT, granularity="group:32"),), refine=("round_weights",))
 
 
 def weights_int3() -> Recipe:
     """Only weights are narrowed, to 3 bits in groups of 32."""
-    return Recipe("weights_int3", (Rule(weights=3, activations=FLOAT, granularity="group:32"),))
+    return Recipe("weights_int3", (Rule(weights=3, activations=FLOAT, granularity="group:32"),), refine=("round_weights",))
 
 
 def weights_int2() -> Recipe:
     """Only weights are narrowed, to 2 bits in groups of 32."""
-    return Recipe("weights_int2", (Rule(weights=2, activations=FLOAT, granularity="group:32"),))
+    return Recipe("weights_int2", (Rule(weights=2, activations=FLOAT, granularity="group:32"),), refine=("round_weights",))
 
 
 def weights_float16() -> Recipe:
