@@ -43,3 +43,18 @@ def test_statistics_or_data(here: Path) -> None:
     found = CliRunner().invoke(app, list(GIVEN))
     assert found.exit_code == 2
     assert "--data or --stats" in found.output
+
+
+def test_a_page_with_pictures(here: Path) -> None:
+    chosen = ("--data", "digits-calibration.npz", "--estimator", "mse", "--json")
+    found = CliRunner().invoke(app, [*GIVEN, *chosen, "-o", "page.html"])
+    assert found.exit_code == 0, found.output
+    page = (here / "page.html").read_text("utf-8")
+    assert f"{100 * json.loads(found.stdout)['rows'][0]['top1']:.2f} %" in page
+    assert "Range estimators on digits.onnx" in page
+
+
+def test_a_page_that_cannot_be_written_is_told_before_any_work(here: Path) -> None:
+    found = CliRunner().invoke(app, [*GIVEN, "--data", "digits-calibration.npz", "-o", "page.svg"])
+    assert found.exit_code != 0
+    assert "must end in .html" in found.output

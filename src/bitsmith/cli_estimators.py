@@ -15,6 +15,8 @@ Chosen = Annotated[
     list[str] | None,
     typer.Option("--estimator", metavar="NAME", show_default=False, help="Only this one, such as percentile:99.9. Repeat for several."),
 ]
+Drawn = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also write a page with pictures: .html.",
+                                            show_default=False)]
 
 
 @comparisons.command()
@@ -26,6 +28,7 @@ def estimators(
     recipe: RecipeName = "int8",
     target: TargetName = "onnxruntime",
     estimator: Chosen = None,
+    output: Drawn = None,
     image: Images = None,
     as_json: AsJson = False,
 ) -> None:
@@ -33,14 +36,18 @@ def estimators(
 
     \b
     Example:
-      bitsmith estimators net.onnx --data calibration.npz --test test.npz
+      bitsmith estimators net.onnx --data calibration.npz --test test.npz -o estimators.html
     """
     from bitsmith import display_estimators as display
     from bitsmith import workflow
     from bitsmith.analysis.compare_estimators import EstimatorSettings, compare_estimators
     from bitsmith.calibration.statistics_file import load_statistics
+    from bitsmith.files import check_output
+    from bitsmith.report.estimators import write_estimators
     from bitsmith.terminal import progress_bar
 
+    if output is not None:
+        check_output(output, ".html")
     if (data is None) == (stats is None):
         raise DataError("Give --data or --stats, one of them: statistics are what data become.")
     loaded = workflow.load(network)
@@ -51,4 +58,6 @@ def estimators(
         settings=EstimatorSettings(recipe, target, estimator),
         progress=progress_bar,
     )
+    if output is not None:
+        write_estimators(found, output, network.name)
     show(display.show_estimators(found), found.to_dict(), as_json)

@@ -61,4 +61,4 @@ for (const button of all("button.open")) {
     dialog.scrollTop = 0;
   });
 }
-dialog.addEventListener("click", event => { if (event.target === dialog) dialog.close(); });
+dialog?.addEventListener("click", event => { if (event.target === dialog) dialog.close(); });
