@@ -24,8 +24,7 @@ KEPT = HERE / "results" / "accuracy.json"
 PAGE = HERE.parent / "docs" / "accuracy.md"
 MEASURED = [name for name in NETWORKS if name not in ("ultraface_slim320", "lenet300")]
 COMBINATIONS = (
-    (), ("equalize",), ("correct_bias",), ("round_weights",), ("equalize", "correct_bias"), ("round_weights", "correct_bias"),
-    ("equalize", "round_weights", "correct_bias"),
+    (), ("equalize",), ("correct_bias",), ("equalize", "correct_bias"), ("round_weights",), ("equalize", "round_weights"),
 )
 
 
