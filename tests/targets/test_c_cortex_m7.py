@@ -2,15 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import networks
 import numpy as np
 import pytest
+from emulated_c import run_on_cortex_m7
+from random_programs import random_case
+from test_c_cortex_m import SIGNED, UNSIGNED, WINDOWS, convolution, fast, kernels
 
 import bitsmith as bs
 from bitsmith.analysis.compiled import codes_of
 from bitsmith.errors import TargetError
+from bitsmith.integer.windows import Window
 from bitsmith.targets.c import cortex_m7
 from bitsmith.targets.c.cortex_m7 import Emulated, build, instructions, missing_tools, understood
 from bitsmith.targets.c.run import Folder
@@ -40,6 +45,22 @@ def test_every_code_is_the_programs(written: Path) -> None:
     assert found.samples == 5
     assert sum(c.codes for c in found.comparisons) > 5 * 10
     assert set(found.measured) == {"flash", "ram", "instructions", "stack"}
+
+
+@needs_tools
+def test_its_own_instructions_compute_what_plain_c_does(tmp_path: Path) -> None:
+    """Kernels in assembler, with warnings as errors: both ways to store weights, signed and unsigned codes, odd numbers of everything."""
+    cases = [fast(random_case(seed)) for seed in range(2)]
+    cases += [convolution(seed, (60, 3, 4), 40, Window.of((2, 2)), lowest=-128, kind=kind) for seed, kind in enumerate((UNSIGNED, SIGNED))]
+    for seed, (window, channels, kind) in enumerate(product(WINDOWS[::2], (3, 12), (UNSIGNED, SIGNED))):
+        lowest = -100 if seed % 3 else -128
+        cases.append(convolution(seed, (channels, 7, 9), 1 + seed % 6, window, kind=kind, lowest=lowest))
+        if channels == 12:
+            cases.append(convolution(seed, (12, 7, 9), 12, window, groups=12, kind=kind, channels_last=True))
+    assert {"cortex_m_convolve block", "cortex_m_convolve block_wide", "cortex_m_depthwise"} <= set(kernels(cases))
+    for case, found in zip(cases, run_on_cortex_m7(cases, tmp_path), strict=True):
+        for name, codes in case.expected().items():
+            np.testing.assert_array_equal(found[name], codes)
 
 
 @needs_tools

@@ -11,8 +11,15 @@ static void fault(void)
     semi_exit(99);
 }
 
-__attribute__((section(".vectors"), used)) static void (*const vectors[16])(void) = {
-    (void (*)(void))stack_top, reset, fault, fault, fault, fault, fault, 0, 0, 0, 0, fault, fault, 0, fault, fault,
+union vector {
+    uint32_t *stack;
+    void (*handler)(void);
+};
+
+__attribute__((section(".vectors"), used)) static const union vector vectors[16] = {
+    {.stack = stack_top}, {.handler = reset}, {.handler = fault}, {.handler = fault}, {.handler = fault}, {.handler = fault},
+    {.handler = fault}, {.handler = 0}, {.handler = 0}, {.handler = 0}, {.handler = 0}, {.handler = fault}, {.handler = fault},
+    {.handler = 0}, {.handler = fault}, {.handler = fault},
 };
 
 void reset(void)

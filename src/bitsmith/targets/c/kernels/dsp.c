@@ -4,11 +4,19 @@
 /* kernel */
 /* Arithmetic on pairs of 16-bit numbers: one instruction each where the processor has DSP instructions (Cortex-M4, M7, M33), else in C. */
 #ifdef __ARM_FEATURE_DSP
-#include <arm_acle.h>
-#define dsp_add_low_product(one, other, sum) __smlabb((one), (other), (sum))
-#define dsp_add_high_product(one, other, sum) __smlatt((one), (other), (sum))
-#define dsp_saturate_unsigned(number) ((int32_t)__usat((number), 8))
-#define dsp_saturate_signed(number) __ssat((number), 8)
+KERNEL int32_t dsp_saturate_unsigned(int32_t number)
+{
+    int32_t code;
+    __asm__("usat %0, #8, %1" : "=r"(code) : "r"(number));
+    return code;
+}
+
+KERNEL int32_t dsp_saturate_signed(int32_t number)
+{
+    int32_t code;
+    __asm__("ssat %0, #8, %1" : "=r"(code) : "r"(number));
+    return code;
+}
 
 /* The upper half of (sum << 32) + one * other. */
 KERNEL int32_t dsp_multiply_upper(int32_t one, int32_t other, int32_t sum)
