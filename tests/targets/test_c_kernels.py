@@ -15,7 +15,7 @@ from random_programs import NARROW, Maker, random_case
 from bitsmith.errors import TargetError
 from bitsmith.integer.boundary import CallFloat
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import Convolve, MatrixMultiply, Reshape
+from bitsmith.integer.instructions import Convolve, MatrixMultiply, Reshape, Transpose
 from bitsmith.integer.program import Program
 from bitsmith.integer.windows import Window
 from bitsmith.numerics import Integer
@@ -78,6 +78,16 @@ def test_a_square_and_its_transpose_are_two_values(tmp_path: Path) -> None:
     maker.multiply_pair(maker.input(2, 5, 5))
     case = maker.case((max(maker.values),))
     assert_same_codes([dataclasses.replace(case, choices=Choices(channels_last=True))], tmp_path)
+
+
+def test_one_channel_read_column_by_column_is_not_written_over(tmp_path: Path) -> None:
+    """A single channel lies channels last whatever its order; turned, its rows are columns of memory."""
+    maker = Maker(3, formats=NARROW)
+    name = maker.input(1, 6, 7)
+    turned = maker.add(Transpose((name,), maker.name(), (0, 1, 3, 2)), (1, 7, 6), maker.values[name][1])
+    case = maker.case((same_size(maker, turned, 1, 3),), samples=4)
+    assert not case.firmware.calls[0].leads
+    assert_same_codes([case], tmp_path)
 
 
 X86 = Choices(flavour="x86", channels_last=True)

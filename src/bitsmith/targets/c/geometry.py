@@ -56,7 +56,7 @@ class Geometry:
 
     def leads(self, name: str, source: Stored, result: Stored) -> dict[str, int]:
         """{name of the source: bytes by which the result must begin before it to lie over it}; {} where it never may."""
-        if source.order != channels_last(len(source.shape)) and source.count != prod(self.sizes):
+        if not source.same_memory(source.in_order(channels_last(len(source.shape)))):
             return {}
         starts = [self._first_read(axis) for axis in range(PLANE)]
         first = (starts[0][:, None] * self.sizes[1] + starts[1]).reshape(-1) * self.channels * source.width
