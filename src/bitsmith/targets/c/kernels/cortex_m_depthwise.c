@@ -18,24 +18,36 @@ struct cortex_m_depthwise {
     struct finish rounding;
 };
 
+KERNEL void cortex_m_depthwise_fill(const struct cortex_m_depthwise *layer, uint32_t *words, int32_t step)
+{
+    const uint32_t zero = ((uint32_t)layer->zero & 0xffffu) * 0x10001u;
+    for (int32_t i = layer->channels; i > 0; i -= 4) {
+        words[0] = zero;
+        words[1] = zero;
+        words += step;
+    }
+}
+
+/* Columns x, x + 1, ... of the rows that begin at y; both may lie outside. */
 KERNEL void cortex_m_depthwise_gather(const struct cortex_m_depthwise *layer, const source_t *source, int32_t y, int32_t x,
                                       int32_t columns, uint32_t *words)
 {
     const int32_t step = 2 * layer->kernel_height * columns, quads = layer->channels >> 2;
-    const uint32_t zero = ((uint32_t)layer->zero & 0xffffu) * 0x10001u;
-    for (int32_t j = x * layer->stride_x - layer->pad_left; columns > 0; columns--, j++) {
-        for (int32_t i = 0; i < layer->kernel_height; i++) {
-            const int32_t row = y * layer->stride_y - layer->pad_top + i * layer->dilation_y;
-            if (row >= 0 && row < layer->in_height && j >= 0 && j < layer->in_width) {
-                widen_apart(source + row * layer->row_step + j * layer->column_step, quads, words, step);
+    for (int32_t i = layer->kernel_height; i > 0; i--) {
+        const int32_t end = y >= 0 && y < layer->in_height ? layer->in_width : 0;
+        int32_t at = y * layer->row_step + x * layer->column_step;
+        uint32_t *column = words;
+        for (int32_t j = x; j < x + columns; j++) {
+            if (j >= 0 && j < end) {
+                widen_apart(source + at, quads, column, step);
             } else {
-                for (int32_t k = 0; k < quads; k++) {
-                    words[k * step] = zero;
-                    words[k * step + 1] = zero;
-                }
+                cortex_m_depthwise_fill(layer, column, step);
             }
-            words += 2;
+            at += layer->column_step;
+            column += 2 * layer->kernel_height;
         }
+        y += layer->dilation_y;
+        words += 2;
     }
 }
 
@@ -65,7 +77,8 @@ KERNEL void cortex_m_depthwise(const struct cortex_m_depthwise *layer, const sou
             const int32_t outputs = layer->out_width - x < layer->span ? layer->out_width - x : layer->span;
             const int32_t columns = (outputs - 1) * layer->stride_x + layer->kernel_width;
             const uint32_t *window = words;
-            cortex_m_depthwise_gather(layer, source, y, x, columns, words);
+            cortex_m_depthwise_gather(layer, source, y * layer->stride_y - layer->pad_top, x * layer->stride_x - layer->pad_left,
+                                      columns, words);
             for (int32_t i = 0; i < outputs; i++) {
                 cortex_m_depthwise_output(layer, window, 2 * layer->kernel_height * columns, result);
                 window += 2 * layer->stride_x * layer->kernel_height;
