@@ -88,6 +88,8 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="keep the folders of C there")
     arguments = parser.parse_args()
     rows = []
+    if arguments.write:
+        arguments.write.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         for name in arguments.networks:
             found = load_network(name, arguments.real)

@@ -20,8 +20,10 @@ from bitsmith.integer.instructions import Convolve, MaxPool
 from bitsmith.integer.requantization import FixedPoint
 from bitsmith.integer.windows import Window
 from bitsmith.numerics import Encoding, Integer
-from bitsmith.targets.c.cortex_m_layout import pair_weights, wide_weights
+from bitsmith.targets.c.cortex_m_layout import Strip, pair_weights, wide_weights
 from bitsmith.targets.c.firmware import Choices
+from bitsmith.targets.c.geometry import Geometry
+from bitsmith.targets.c.stored import Stored
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 UNSIGNED, SIGNED = Integer(8, signed=False), Integer(8)
@@ -123,6 +125,16 @@ def test_both_ways_to_store_weights(lowest: int, block: str, tmp_path: Path) -> 
     cases = [convolution(seed, (60, 3, 4), 40, Window.of((2, 2)), lowest=lowest) for seed in range(2)]
     assert set(kernels(cases)) == {f"cortex_m_convolve {block}"}
     assert_same_codes(cases, tmp_path)
+
+
+def test_no_result_lies_over_a_channel_that_is_read_column_by_column() -> None:
+    """One channel, transposed: memory's order is not that in which windows read."""
+    window = Window.of((3, 3), pads=((1, 1), (1, 1)))
+    geometry = Geometry.of(Stored.natural((1, 6, 5), np.dtype(np.uint8)), window, "")
+    strip, result = Strip.of(geometry, even=True), Stored.natural((1, 6, 5), np.dtype(np.uint8)).in_order((1, 2, 0))
+    plain = Stored.natural((1, 6, 5), np.dtype(np.uint8))
+    assert strip.leads("x", plain, result) == {"x": 5}
+    assert strip.leads("x", plain.in_order((0, 2, 1)), result) == {}
 
 
 def test_products_and_sums(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class Strip:
     def leads(self, name: str, source: Stored, result: Stored) -> dict[str, int]:
         """As Geometry.leads: what a strip holds has been read when its outputs are written."""
         geometry = self.geometry
-        if source.order != channels_last(len(source.shape)) and source.count != geometry.sizes[0] * geometry.sizes[1]:
+        if not source.same_memory(source.in_order(channels_last(len(source.shape)))):
             return {}
         left = np.arange(0, geometry.outputs[1], self.span)
         pixels = np.minimum(left + self.span, geometry.outputs[1])
