@@ -5,6 +5,7 @@ import shlex
 import shutil
 import sys
 import tomllib
+import warnings
 from importlib.resources import files
 from pathlib import Path
 
@@ -29,6 +30,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_commands_of_the_readme_run_in_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = re.findall(r"^    (bitsmith .+)$", README.read_text(), re.M)
     assert len(commands) >= 5
+    if not (shutil.which("cc") or shutil.which("gcc")):
+        warnings.warn("there is no C compiler, so the commands about firmware were not run", stacklevel=1)
+        commands = [command for command in commands if "verify    firmware" not in command]
     for command in commands:
         monkeypatch.setattr(sys, "argv", shlex.split(command))
         with pytest.raises(SystemExit) as ended:
