@@ -139,3 +139,14 @@ def test_ends_get_the_format_that_was_asked(tmp_path: Path) -> None:
     weights = [n.input[1] for n in model.graph.node if n.op_type in ("Conv", "Gemm")]
     assert [name in plan.encodings for name in weights] == [False, *[True] * (len(weights) - 2), False]
     assert bs.recipes.int4().with_ends("16").ends == 16
+
+
+def test_shapes_that_follow_from_computed_constants_are_known() -> None:
+    b = networks.Builder(18, seed=0)
+    axes = b.node("Reshape", [b.constant("a", [2, 3], np.int64), b.constant("one", [-1], np.int64)], "axes")
+    b.conv(b.node("ReduceMean", ["input", axes], "mean"), "conv", (2, 3, 1, 1))
+    b.node("Identity", ["conv_out"], "output")
+    network = bs.load(b.model({"input": ("batch", 3, 4, 4)}, {"output": ("batch", 2, 1, 1)}))
+    shapes = {v.name: v.shape for node in network.graph for v in node.outputs}
+    assert shapes["mean"] is not None
+    assert [d for d in shapes["mean"] if isinstance(d, int)] == [3, 1, 1]

@@ -35,6 +35,7 @@ from bitsmith.planning import make_plan as planning
 from bitsmith.planning.plan import Plan, load_plan
 from bitsmith.planning.recipe import Recipe, load_recipe
 from bitsmith.report.rows import Sensitive
+from bitsmith.rewrites.fold_constants import fold_constants
 from bitsmith.rewrites.simplify import simplify
 from bitsmith.targets import target_named
 
@@ -52,6 +53,8 @@ def load(source: Any, example_inputs: Any = None) -> ir.Model:
     Raises LoadError, saying what is wrong with which part.
     """
     network = from_onnx.load(source, example_inputs)
+    if fold_constants(network.graph) and any(value.shape is None for node in network.graph for value in node.outputs):
+        network = from_onnx.load(network)       # shapes that follow from numbers which had to be computed first
     simplify(network)
     return network
 
