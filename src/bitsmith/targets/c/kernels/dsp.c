@@ -4,12 +4,8 @@
 /* kernel */
 /* Arithmetic on pairs of 16-bit numbers: one instruction each where the processor has DSP instructions (Cortex-M4, M7, M33), else in C. */
 #ifdef __ARM_FEATURE_DSP
-KERNEL int32_t dsp_saturate_unsigned(int32_t number)
-{
-    int32_t code;
-    __asm__("usat %0, #8, %1" : "=r"(code) : "r"(number));
-    return code;
-}
+#include <arm_acle.h>
+#define dsp_saturate_unsigned(number) ((int32_t)__usat((number), 8))
 
 KERNEL int32_t dsp_saturate_signed(int32_t number)
 {
