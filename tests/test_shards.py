@@ -10,6 +10,7 @@ import pytest
 
 import bitsmith as bs
 from bitsmith.errors import DataError
+from bitsmith.loading.data import open_data
 from bitsmith.shards import calibrate_in_shards, parse_shard
 from tests.networks import attention, conv_bn_relu, feeds
 
@@ -104,3 +105,13 @@ def test_a_process_learns_its_shard_from_its_launcher() -> None:
     for text in ("3", "a/b", "3/", "-1/2"):
         with pytest.raises(DataError, match="3/8"):
             parse_shard(text)
+
+
+def test_shards_know_the_positions_of_their_samples(files: tuple[Path, Path]) -> None:
+    network = bs.load(files[0])
+    data = open_data(str(files[1]), network)
+    assert [data.shard(n, 3).first for n in (1, 2, 3)] == [0, 64, 192]
+    assert [data.shard(2, 2).shard(n, 2).first for n in (1, 2)] == [128, 192]
+    latest = next(iter(bs.calibrate(network, data.shard(3, 3)).values())).latest
+    assert latest is not None
+    assert (latest.end, len(latest.ends)) == (SAMPLES, SAMPLES - 192)
