@@ -8,6 +8,7 @@ import onnx
 import pytest
 
 import bitsmith as bs
+from bitsmith.display import verdict
 
 ALL = bs.recipes.int8().with_everything()
 STATIC = sorted(set(networks.NETWORKS) - {"tokens"})
@@ -150,3 +151,25 @@ def test_shapes_that_follow_from_computed_constants_are_known() -> None:
     shapes = {v.name: v.shape for node in network.graph for v in node.outputs}
     assert shapes["mean"] is not None
     assert [d for d in shapes["mean"] if isinstance(d, int)] == [3, 1, 1]
+
+
+def test_sixteen_bits_are_added_in_float_and_verify_says_so() -> None:
+    model = networks.conv_bn_relu()
+    result = bs.quantize(model, networks.feeds(model, 24), recipe=bs.recipes.int16().with_everything())
+    found = result.verify(networks.feeds(model, 16))
+    apart = {frozenset((c.first, c.second)): c for c in found.comparisons}
+    assert found.wide > 5
+    assert apart[frozenset(("simulated", "onnxruntime"))].differing == 0        # both add in float32
+    program = apart[frozenset(("program", "onnxruntime"))]
+    assert program.largest <= 4
+    assert program.differing < program.codes / 100
+    assert "adds up codes of more than 8 bits in float32" in result.plan.reasons["input"]
+    shown = str(verdict(found))
+    assert found.exact or ("no fault" in shown and f"{program.differing:,} of" in shown)
+
+
+def test_eight_bits_are_integers_throughout() -> None:
+    model = networks.conv_bn_relu()
+    result = bs.quantize(model, networks.feeds(model, 24), recipe=bs.recipes.int8().with_everything())
+    assert result.verify(networks.feeds(model, 4)).wide == 0
+    assert "float32" not in result.plan.reasons["input"]

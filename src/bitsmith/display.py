@@ -256,7 +256,14 @@ def verdict(found: "Verification") -> Text:
     other = next((f"the {name.capitalize()}" for name in engines if name.split()[0] == "c"), "onnxruntime")
     if found.exact:
         return Text(f"The integer program and {other} agree in every code.", style="bold green")
-    return Text(f"The integer program and {other} differ.", style="bold yellow")
+    if not found.wide:
+        return Text(f"The integer program and {other} differ.", style="bold yellow")
+    pair = next((c for c in found.comparisons if {c.first, c.second} == {"program", other}), found.comparisons[-1])
+    return Text(
+        f"The integer program and {other} differ in {pair.differing:,} of {pair.codes:,} codes, by {pair.largest} at most. "
+        f"{found.wide} values have codes of more than 8 bits: {other} has no integer kernels for them and adds them up in float32, where the last digit is "
+        "rounded; the program adds exactly. A few codes more or less of 65,536 are therefore no fault.", style="yellow",
+    )
 
 
 def show_differences(found: Sequence["Difference"]) -> Shown:

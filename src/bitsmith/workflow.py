@@ -42,6 +42,7 @@ from bitsmith.targets import target_named
 Progress = Callable[[int, int | None], None]
 Steps = Callable[[str], AbstractContextManager[Progress | None]]
 SAMPLES = 64  # run at a time
+MOST_KERNEL_BITS = 8    # of codes that onnxruntime multiplies as integers
 
 
 def load(source: Any, example_inputs: Any = None) -> ir.Model:
@@ -332,7 +333,8 @@ def verify(network: Any, data: Any, *, on: str = "host", progress: Progress | No
     subject = subject_of(network)
     engines, values = subject.codes_engines()
     batches = inputs_of(data, subject.normal, progress)
-    return compare_engines(({name: run(batch) for name, run in engines.items()} for batch in batches), values)
+    found = compare_engines(({name: run(batch) for name, run in engines.items()} for batch in batches), values)
+    return replace(found, wide=sum(subject.extraction.plan.encodings[name].format.bits > MOST_KERNEL_BITS for name in values))
 
 
 def verify_folder(folder: str | Path, data: Any, on: str, progress: Progress | None) -> Verification:

@@ -83,7 +83,8 @@ def encode_group(
     placing, estimator = Placing(format, symmetric, bool(asked.power_of_two)), asked.estimator or usual_estimator(format.bits)
     found = find_range(leaders, statistics, lambda s: parse_estimator(estimator)(s, placing))
     encoding = spanning(found.low, found.high, format, symmetric=symmetric, power_of_two=placing.power_of_two)
-    return encoding, f"{format.name}: {estimator} range [{found.low:.6g}, {found.high:.6g}]"
+    summed = "; this target adds up codes of more than 8 bits in float32" if accepts.floats and format.bits > 8 else ""
+    return encoding, f"{format.name}: {estimator} range [{found.low:.6g}, {found.high:.6g}]{summed}"
 
 
 def find_range(leaders: list[ir.Value], statistics: Mapping[str, Statistics], estimate: Callable[[Statistics], Range]) -> Range:
