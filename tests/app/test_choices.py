@@ -64,7 +64,7 @@ def test_choices_survive_being_written() -> None:
     assert choices_from(chosen.to_dict()) == chosen
 
 
-@pytest.mark.parametrize("data", [None, [], 5, {}, {"recipe": "int8"}, Choices().to_dict() | {"recipe": "best"},
+@pytest.mark.parametrize("data", [None, [], 5, {}, {"recipe": "int8"}, Choices().to_dict() | {"recipe": "finest"},
                                   Choices().to_dict() | {"target": 5}, Choices().to_dict() | {"weights": {"a": "nothing"}},
                                   Choices().to_dict() | {"weights": 5}, Choices().to_dict() | {"refine": ["magic"]},
                                   Choices().to_dict() | {"ends": "99"}])

@@ -123,7 +123,7 @@ def test_what_is_not_there_is_said_in_a_sentence(client: Client, path: str) -> N
     ("/format", b"a=1&" * 1000, "application/x-www-form-urlencoded"),
     ("/format", b'{"key": "a"}', "application/json"),
     ("/format", b"--x\r\n", "multipart/form-data; boundary=x"),
-    ("/recipe", b"recipe=best&target=onnxruntime&ends=", "application/x-www-form-urlencoded"),
+    ("/recipe", b"recipe=finest&target=onnxruntime&ends=", "application/x-www-form-urlencoded"),
     ("/recipe", b"recipe=/etc/passwd.toml&target=onnxruntime&ends=", "application/x-www-form-urlencoded"),
     ("/recipe", b"recipe=int8&target=moon&ends=", "application/x-www-form-urlencoded"),
     ("/recipe", b"recipe=int8&target=onnxruntime&ends=-1", "application/x-www-form-urlencoded"),
