@@ -261,8 +261,9 @@ def verdict(found: "Verification") -> Text:
     pair = next((c for c in found.comparisons if {c.first, c.second} == {"program", other}), found.comparisons[-1])
     return Text(
         f"The integer program and {other} differ in {pair.differing:,} of {pair.codes:,} codes, by {pair.largest} at most. "
-        f"{found.wide} values have codes of more than 8 bits: {other} has no integer kernels for them and adds them up in float32, where the last digit is "
-        "rounded; the program adds exactly. A few codes more or less of 65,536 are therefore no fault.", style="yellow",
+        f"{found.wide} values have codes of more than 8 bits: {other} has no integer kernels for them and adds them up in float32, "
+        "where the last digit is rounded; the program adds exactly. A few codes more or less of 65,536 are therefore no fault.",
+        style="yellow",
     )
 
 
