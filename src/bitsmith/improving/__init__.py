@@ -9,6 +9,7 @@ from bitsmith.improving.draft import Draft, Progress, Refinement
 # name -> module of this room that holds the function of that name; in the order in which they are best applied
 REFINEMENTS: dict[str, str] = {
     "equalize": "equalize",
+    "absorb_bias": "absorb_bias",
     "fit_to_curves": "fit_to_curves",
     "round_weights": "round_weights",
     "learn_rounding": "learn_rounding",
