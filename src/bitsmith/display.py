@@ -121,10 +121,10 @@ def few(names: Sequence[str]) -> str:
 
 
 def worth_saying(name: str, reason: str, plan: "Plan") -> bool:
-    """True for what stays float, for scales that were widened, and for weights that the file gives more room than they need."""
+    """True for layers and values that stay float, for scales that were widened, and for weights with more room than they need."""
     if "widened" in reason or "whole byte" in reason:
         return True
-    return name not in plan.encodings and name not in plan.dynamic and not reason.startswith("needs no codes")
+    return name not in plan.encodings and name not in plan.dynamic and not reason.startswith(("needs no codes", "shifted by"))
 
 
 def show_verdict(result: "Quantized", original: Path | None, written: Sequence[Path]) -> Shown:
