@@ -154,7 +154,8 @@ def bars(heights: Sequence[float], base: int) -> str:
 
 def strokes(wanted: Iterable[tuple[int, int, int]]) -> str:
     """Upright lines in the middles of columns, each (column, where it begins, how far it goes)."""
-    drawn, x, y = [], 0, 0
+    drawn: list[str] = []
+    x = y = 0
     for column, start, length in wanted:
         drawn.append(f"m{column - x}{start - y:+d}v{length}" if drawn else f"M{column}.5 {start}v{length}")
         x, y = column, start + length
