@@ -9,7 +9,7 @@ import pytest
 
 import bitsmith as bs
 from bitsmith.analysis.fingerprint import fingerprint
-from bitsmith.errors import DataError
+from bitsmith.errors import GoneError
 from bitsmith.graph import constant
 from bitsmith.improving.correct_bias import channel_sums, correct_bias, correct_bias_analytically
 from bitsmith.improving.draft import Draft
@@ -154,6 +154,6 @@ def test_without_data_the_means_come_close_to_those_in_float() -> None:
 
 def test_without_data_and_without_normalization_it_is_an_error() -> None:
     draft = first_draft(bs.load(unbiased()), None, load_recipe("weights_int4"), "onnxruntime", lambda title: nullcontext())
-    with pytest.raises(DataError, match="correct_bias"):
+    with pytest.raises(GoneError, match="correct_bias"):
         correct_bias(draft, None)
     assert correct_bias_analytically(draft, None).plan.encodings == draft.plan.encodings

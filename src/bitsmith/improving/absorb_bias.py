@@ -36,7 +36,7 @@ def absorb_bias(draft: Draft, progress: Progress | None = None) -> Draft:
 
     relu(x) = relu(x - c) + c wherever x >= c. Readers that pad with zeros, and passages through Clip, are left alone. It is in no recipe:
     none of the networks that it was measured on has such channels.
-    Raises DataError where the calibration data cannot be read again.
+    Raises GoneError where the calibration data cannot be read again.
     """
     data = draft.samples("absorb_bias")
     network = draft.network.clone()

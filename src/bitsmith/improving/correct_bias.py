@@ -54,7 +54,7 @@ def correct_bias(draft: Draft, progress: Progress | None = None) -> Draft:
 
     Every node is run once on at most 64 samples; only values that are still to be read are kept.
     Where the calibration data cannot be read again and BatchNorm told what values are on average, that serves instead; where neither
-    is there, DataError is raised.
+    is there, GoneError is raised.
     """
     if (draft.data is None or draft.data.once) and any(noted_normal(v) for node in draft.network.graph for v in node.outputs):
         return correct_bias_analytically(draft, progress)
