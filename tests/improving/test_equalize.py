@@ -113,7 +113,7 @@ def test_every_network_computes_the_same_under_its_own_names(name: str) -> None:
 @pytest.mark.parametrize("kinds", [["Relu"], ["depthwise"], ["residual"], ["transposed", "Pad"]])
 def test_channels_that_ran_apart_lose_less_with_one_scale(kinds: list[str]) -> None:
     model = chain(kinds, 7)
-    feeds, recipe = networks.feeds(model, 32), load_recipe("per_tensor_int8").with_everything()
+    feeds, recipe = networks.feeds(model, 32), load_recipe("per_tensor_int8").with_everything().with_refinements()
     plain = bs.quantize(model, feeds, test=feeds, recipe=recipe)
     better = bs.quantize(model, feeds, test=feeds, recipe=recipe.with_refinements("equalize"))
     assert better.evaluation.snr_db > plain.evaluation.snr_db + 1        # type: ignore[union-attr, operator]
