@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from bitsmith.planning import recipes
     from bitsmith.planning.plan import Plan, compare_plans, load_plan
     from bitsmith.planning.recipe import Recipe, Rule, load_recipe
-    from bitsmith.workflow import Quantized, calibrate, evaluate, load, make_plan, quantize, verify, write, write_report
+    from bitsmith.reporting import write_report
+    from bitsmith.workflow import Quantized, calibrate, evaluate, load, make_plan, quantize, refine, verify, write
 
 # In the order in which a user meets them.
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "parse_format",
     "quantize",
     "recipes",
+    "refine",
     "save_statistics",
     "search",
     "sensitivity",
@@ -93,7 +95,8 @@ __all__ = [
 
 # Where each is made. They are imported when they are first used, so that `import bitsmith` stays quick.
 ROOMS = {
-    "workflow": ("load", "calibrate", "make_plan", "write", "evaluate", "verify", "quantize", "write_report", "Quantized"),
+    "workflow": ("load", "calibrate", "make_plan", "refine", "write", "evaluate", "verify", "quantize", "Quantized"),
+    "reporting": ("write_report",),
     "analysis.inspect": ("inspect", "Inspection"),
     "analysis.compare_estimators": ("compare_estimators", "EstimatorComparison", "EstimatorSettings"),
     "analysis.evaluate": ("Evaluation",),

@@ -32,7 +32,7 @@ def report(
     Example:
       bitsmith report net.onnx net.int8.onnx --data test.npz -o net.html
     """
-    from bitsmith import display, workflow
+    from bitsmith import display, reporting, workflow
     from bitsmith.analysis.report_rows import ReportExtras
     from bitsmith.analysis.sensitivity_file import load_sensitivity
     from bitsmith.calibration.collection import Collection
@@ -40,7 +40,7 @@ def report(
     from bitsmith.terminal import progress_bar
 
     check_output(output, ".html")
-    workflow.write_report(
+    reporting.write_report(
         network,
         quantized,
         output,

@@ -10,7 +10,6 @@ from typing import Any
 import onnx_ir as ir
 
 from bitsmith import version
-from bitsmith.analysis.carried_plan import carried_plan
 from bitsmith.analysis.compiled import compiled_engines, is_folder, open_folder
 from bitsmith.analysis.engines import Subject
 from bitsmith.analysis.evaluate import Evaluation, Metric, Outputs, score
@@ -27,12 +26,11 @@ from bitsmith.integer.instructions import FLOAT32
 from bitsmith.integer.program import Program
 from bitsmith.loading import from_onnx
 from bitsmith.loading.data import Data, open_data
-from bitsmith.loading.read_onnx import files_of
 from bitsmith.lowering import lower
 from bitsmith.numerics.formats import Array
 from bitsmith.operators.channel_axes import ChannelAxis, channel_axes
 from bitsmith.planning import make_plan as planning
-from bitsmith.planning.plan import Plan, load_plan
+from bitsmith.planning.plan import Plan
 from bitsmith.planning.recipe import Recipe, load_recipe
 from bitsmith.report.rows import Sensitive
 from bitsmith.rewrites.fold_constants import fold_constants
@@ -117,6 +115,22 @@ def plan_as(found: str, network: ir.Model, statistics: Collection, recipe: Recip
     """The plan of a network with a known fingerprint: to take that of gigabytes takes seconds."""
     origin = {"bitsmith": version.VERSION, "network": found}
     return planning.make_plan(network.graph, statistics, recipe, target_named(target).accepts, origin)
+
+
+def refine(
+    network: ir.Model, plan: Plan, statistics: Collection, data: Any = None, *, recipe: str | Path | Recipe = "int8",
+    target: str = "onnxruntime",
+) -> tuple[ir.Model, Plan]:
+    """Apply a recipe's refinements to a network that was just planned: the network with its new numbers, and the plan of that.
+
+    data    what was calibrated with; where it cannot be read again, what needs it is left out, and the plan says so
+
+    Raises RecipeError for refinements that do not exist, DataError where data do not fit.
+    """
+    asked, opened = recipe_of(recipe), None if data is None else open_data(data, network)
+    check_refinements(asked.refine)
+    result = refined(Draft(network, network, statistics, plan, opened, asked, target_named(target)), target, lambda title: nullcontext())
+    return result.refined, result.plan
 
 
 def write(network: ir.Model, plan: Plan, path: str | Path, *, target: str = "onnxruntime") -> list[Path]:
@@ -233,7 +247,7 @@ def quantize(
     network = source if isinstance(source, ir.Model) else load(source)
     asked, steps = recipe_of(recipe), progress or (lambda title: nullcontext())
     check_refinements(asked.refine)
-    result = refine(first_draft(network, data, asked, target, steps), target, steps)
+    result = refined(first_draft(network, data, asked, target, steps), target, steps)
     if test is None:
         return result
     tested = open_data(test, network)
@@ -255,7 +269,7 @@ def first_draft(network: ir.Model, data: Any, recipe: Recipe, target: str, steps
     return Draft(network, network, statistics, plan, opened, recipe, target_named(target))
 
 
-def refine(draft: Draft, target: str, steps: Steps) -> Quantized:
+def refined(draft: Draft, target: str, steps: Steps) -> Quantized:
     """Apply the recipe's refinements in their order; those that need data which cannot be read again are left out, and the plan says so."""
     for name in draft.recipe.refine:
         try:
@@ -344,46 +358,3 @@ def verify_folder(folder: str | Path, data: Any, on: str, progress: Progress | N
         batches = inputs_of(data, compiled.folder.network, progress)
         found = compare_engines(({name: run(batch) for name, run in engines.items()} for batch in batches), values)
         return replace(found, measured=compiled.measured)
-
-
-def write_report(
-    source: str | Path, quantized: str | Path, path: str | Path, *, data: Any = None, extras: ReportExtras | None = None,
-    progress: Steps | None = None,
-) -> None:
-    """Write one self-contained HTML page about a quantized file beside the float network that it was made from.
-
-    source, quantized   .onnx files; the quantized one's plan is read where it lies beside it and fits, else what the file itself says
-    data                to measure with, read several times, best with labels; None: nothing is measured
-    extras              statistics of the calibration, latency, sensitivities: see ReportExtras. Without statistics ranges are the data's
-
-    Raises LoadError, DataError and PlanError as the steps do, BitsmithError where the page cannot be written.
-    """
-    from bitsmith.report.page import write_page
-
-    network, subject, steps = load(Path(source)), Subject(Path(quantized)), progress or (lambda title: nullcontext())
-    tested = None if data is None else open_data(data, network)
-    before = after = None
-    if tested is not None:
-        with steps("float") as advance:
-            before = evaluate(network, tested, progress=advance)
-        with steps("quantized") as advance:
-            after = evaluate(Path(quantized), tested, against=network, progress=advance)
-    extras = extras or ReportExtras()
-    sizes = {Path(file).name: sum(part.stat().st_size for part in files_of(Path(file))) for file in (source, quantized)}
-    plan, plan_from = plan_beside(Path(quantized), network, subject)
-    material = Material(network, subject, plan, extras.statistics, before, after, tested, Path(quantized).name, sizes, plan_from, extras,
-                        Path(source))
-    with steps("comparing layers"):
-        write_page(gather_rows(material), path)
-
-
-def plan_beside(quantized: Path, network: ir.Model, subject: Subject) -> tuple[Plan, str]:
-    """(plan, where from): the one that was written with a file, with its reasons; what the file says itself where there is none of this
-    network."""
-    beside = quantized.with_suffix(".plan.json")
-    if beside.is_file():
-        plan = load_plan(beside)
-        if plan.made_with.get("network") == fingerprint(network):
-            return plan, f"file '{beside.name}'"
-        return carried_plan(subject), f"as the quantized file itself says; '{beside.name}' is of another network"
-    return carried_plan(subject), f"as the quantized file itself says, without reasons: there is no '{beside.name}'"

@@ -38,7 +38,8 @@ def test_saved_and_read_again(recipe: Any, tmp_path: Path) -> None:
 
 
 def test_the_plan_says_how_it_was_made(plan: Plan) -> None:
-    assert plan.made_with == {"recipe": {"name": "int8", "rules": [], "everything": True}, "target": "onnxruntime"}
+    asked = {"name": "int8", "rules": [], "everything": True, "refine": ["correct_bias"]}
+    assert plan.made_with == {"recipe": asked, "target": "onnxruntime"}
 
 
 EMPTY: dict[str, Any] = {"bitsmith_plan": 1, "encodings": {}, "reasons": {}, "dynamic": [], "in_float": [], "made_with": {}}

@@ -205,7 +205,7 @@ class Studio:
         with job.step("making the plan"):
             plan = workflow.make_plan(given.network, statistics, recipe=recipe, target=choices.target)
         draft = Draft(given.network, given.network, statistics, plan, given.samples.watched(job), recipe, target)
-        result = workflow.refine(draft, choices.target, job.step)
+        result = workflow.refined(draft, choices.target, job.step)
         path, *more = result.write(made / f"{given.path.stem}.{choices.recipe}-{number}.onnx")
         plans = [file for file in more if file.name.endswith(".plan.json")]
         with job.step("running the quantized network") as advance:
