@@ -109,7 +109,7 @@ def few_samples(network: ir.Model, data: Data) -> list[dict[str, Array]]:
 
     fixed = fixed_samples(read_feeds(serialize(network).message.graph))
     largest = max((numbers(v) for node in network.graph for v in node.outputs), default=1)
-    count = max(1, min(MOST_SAMPLES, MOST_NUMBERS // largest))
+    count = max(1, min(MOST_SAMPLES, MOST_NUMBERS // max(1, largest)))
     size = fixed or min(count, 32)
     found = list(data.limit(max(count, size)).batches(size))
     if fixed and len(found) > 1 and len(next(iter(found[-1].values()))) < fixed:
