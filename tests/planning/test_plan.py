@@ -38,7 +38,7 @@ def test_saved_and_read_again(recipe: Any, tmp_path: Path) -> None:
 
 
 def test_the_plan_says_how_it_was_made(plan: Plan) -> None:
-    asked = {"name": "int8", "rules": [], "everything": True, "refine": ["correct_bias"]}
+    asked = {"name": "int8", "rules": [], "everything": True, "refine": ["fit_to_curves", "correct_bias"]}
     assert plan.made_with == {"recipe": asked, "target": "onnxruntime"}
 
 

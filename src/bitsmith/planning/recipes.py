@@ -10,7 +10,7 @@ __all__ = [
 
 def int8() -> Recipe:
     """8-bit weights per channel, 8-bit activations: the usual choice."""
-    return Recipe("int8", refine=("correct_bias",))
+    return Recipe("int8", refine=("fit_to_curves", "correct_bias"))
 
 
 def best() -> Recipe:
@@ -20,7 +20,7 @@ def best() -> Recipe:
 
 def per_tensor_int8() -> Recipe:
     """As int8 with one scale for each weight tensor."""
-    return Recipe("per_tensor_int8", (Rule(granularity="tensor"),), refine=("equalize", "correct_bias"))
+    return Recipe("per_tensor_int8", (Rule(granularity="tensor"),), refine=("equalize", "fit_to_curves", "correct_bias"))
 
 
 def int16() -> Recipe:
