@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 import onnx_ir as ir
+from threadpoolctl import threadpool_limits
 
 from bitsmith.calibration.collect import processor_count
 from bitsmith.graph import constant, consumers, input_at
@@ -57,9 +58,12 @@ class Samples:
 
 
 def in_order(run: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Like `map`, on as many threads as there are processors; few items wait at once."""
+    """Like `map`, on as many threads as there are processors; few items wait at once.
+
+    BLAS keeps to the thread that calls it: its own threads beside ours would take half of the speed.
+    """
     workers, waiting = processor_count(), deque[Future[R]]()
-    with ThreadPoolExecutor(workers, "refine") as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers, "refine") as pool:
         for item in items:
             waiting.append(pool.submit(run, item))
             if len(waiting) > workers:
