@@ -1,7 +1,6 @@
 """Tries estimators and refinements one after the other, measures each, keeps what helps, and says so in the plan."""
 
 from dataclasses import asdict, dataclass, field, replace
-from importlib.util import find_spec
 from time import monotonic
 
 import numpy as np
@@ -101,13 +100,15 @@ def choose(draft: Draft, progress: Progress | None = None) -> Draft:
 
 
 def stages_for(draft: Draft) -> list[dict[str, Refinement]]:
-    """In an order in which none undoes another: scales of channels, ranges, codes of the weights, biases, all ranges together."""
-    rounding = ["round_weights", *(["learn_rounding"] if find_spec("torch") is not None else [])]
+    """In an order in which none undoes another: scales of channels, ranges, codes of the weights, biases, all ranges together.
+
+    Learned rounding is not among them: it takes minutes, for hundredths of what rounding by second-order information gains.
+    """
     stages: list[dict[str, Refinement]] = [
         {"equalize": refinement_named("equalize")},
         {f"ranges by {name}": planned_with(Rule(estimator=name)) for name in ESTIMATORS},
         {f"weights' ranges by {name}": planned_with(Rule(weight_estimator=name)) for name in ("mse", "min_max")},
-        {name: refinement_named(name) for name in rounding},
+        {"round_weights": refinement_named("round_weights")},
         {"correct_bias": refinement_named("correct_bias")},
         {"search_ranges": refinement_named("search_ranges")},
     ]
