@@ -106,8 +106,10 @@ def tables(wanted: list[Case], networks: list[str], draws: int, kept: dict[str, 
 
 
 def cell(drops: list[float]) -> str:
-    """Mean, least and most drop."""
-    return f"{np.mean(drops):.2f} ({min(drops):.2f} to {max(drops):.2f})" if drops else ""
+    """Mean, least and most drop; a single one as it is."""
+    if len(drops) < 2:
+        return f"{drops[0]:.2f}" if drops else ""
+    return f"{np.mean(drops):.2f} ({min(drops):.2f} to {max(drops):.2f})"
 
 
 def main() -> None:
