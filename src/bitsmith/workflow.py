@@ -20,8 +20,8 @@ from bitsmith.analysis.verify import Verification, compare_engines
 from bitsmith.calibration import collect
 from bitsmith.calibration.channels import MOST_CHANNELS
 from bitsmith.calibration.collection import Collection
-from bitsmith.errors import DataError, GoneError, StatisticsError, TargetError
-from bitsmith.improving import Draft, check_refinements, refinement_named
+from bitsmith.errors import DataError, StatisticsError, TargetError
+from bitsmith.improving import Draft, check_refinements, refine_draft
 from bitsmith.integer.instructions import FLOAT32
 from bitsmith.integer.program import Program
 from bitsmith.loading import from_onnx
@@ -270,14 +270,8 @@ def first_draft(network: ir.Model, data: Any, recipe: Recipe, target: str, steps
 
 
 def refined(draft: Draft, target: str, steps: Steps) -> Quantized:
-    """Apply the recipe's refinements in their order; those that need data which cannot be read again are left out, and the plan says so."""
-    for name in draft.recipe.refine:
-        try:
-            with steps(name.replace("_", " ")) as advance:
-                draft = refinement_named(name)(draft, advance)
-        except GoneError as problem:
-            told = {**draft.plan.made_with, "left_out": {**draft.plan.made_with.get("left_out", {}), name: str(problem)}}
-            draft = replace(draft, plan=replace(draft.plan, made_with=told))
+    """A draft with its recipe's refinements, as a result."""
+    draft = refine_draft(draft, steps)
     return Quantized(draft.original, draft.network, draft.plan, target, draft.statistics)
 
 

@@ -1,6 +1,7 @@
 """Measures assignments of widths: plan, refine, build, run on samples that calibration never saw."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from bitsmith.analysis.sensitivity_layers import Choices
 from bitsmith.analysis.sensitivity_samples import Samples
 from bitsmith.calibration.collection import Collection
 from bitsmith.errors import DataError
-from bitsmith.improving import refinement_named
+from bitsmith.improving import refine_draft
 from bitsmith.improving.draft import Draft
 from bitsmith.loading.data import Data
 from bitsmith.numerics.formats import Array
@@ -58,9 +59,7 @@ class Bench:
         statistics = choices.statistics if isinstance(choices.statistics, Collection) else Collection(choices.statistics)
         plan = make_plan(self.network.graph, statistics, recipe, choices.accepts, self.origin)
         draft = Draft(self.network, self.network, statistics, plan, self.data, recipe, self.target)
-        for name in recipe.refine:
-            draft = refinement_named(name)(draft, None)
-        return draft
+        return refine_draft(draft, lambda title: nullcontext())
 
     def measure(self, assignment: Assignment) -> tuple[Point, Draft]:
         """One assignment on the samples for searching, and the network that was measured."""

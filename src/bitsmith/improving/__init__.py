@@ -1,9 +1,11 @@
 """Refinements: each takes a draft and gives a better one, `(draft, progress) -> draft`, measurable alone and in combination."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from importlib import import_module
 
-from bitsmith.errors import RecipeError
+from bitsmith.errors import GoneError, RecipeError
 from bitsmith.improving.draft import Draft, Progress, Refinement
 
 # name -> module of this room that holds the function of that name; in the order in which they are best applied
@@ -19,7 +21,7 @@ REFINEMENTS: dict[str, str] = {
     "choose": "choose",
 }
 
-__all__ = ["REFINEMENTS", "Draft", "Progress", "Refinement", "check_refinements", "refinement_named"]
+__all__ = ["REFINEMENTS", "Draft", "Progress", "Refinement", "check_refinements", "refine_draft", "refinement_named"]
 
 
 def check_refinements(names: Iterable[str]) -> None:
@@ -34,3 +36,18 @@ def refinement_named(name: str) -> Refinement:
     check_refinements([name])
     found: Refinement = getattr(import_module(f"{__name__}.{REFINEMENTS[name]}"), name)
     return found
+
+
+def refine_draft(draft: Draft, steps: Callable[[str], AbstractContextManager[Progress | None]]) -> Draft:
+    """Apply the recipe's refinements in their order; those that need data which cannot be read again are left out, and the plan says so.
+
+    steps  title -> context that gives a function (done, of how many) or None
+    """
+    for name in draft.recipe.refine:
+        try:
+            with steps(name.replace("_", " ")) as advance:
+                draft = refinement_named(name)(draft, advance)
+        except GoneError as problem:
+            told = {**draft.plan.made_with, "left_out": {**draft.plan.made_with.get("left_out", {}), name: str(problem)}}
+            draft = replace(draft, plan=replace(draft.plan, made_with=told))
+    return draft
