@@ -15,7 +15,7 @@ from bitsmith.integer.windows import Window, dilate
 from bitsmith.numerics.formats import Array
 from bitsmith.operators.products import transposed_obstacle
 from bitsmith.operators.site import Site
-from bitsmith.operators.windows import read_window
+from bitsmith.operators.windows import read_window, transposed_window
 
 Positions = Callable[[int], Array]      # how many results a sample has for each channel -> the indices of those to take
 
@@ -93,15 +93,6 @@ def transposed_convolution(node: ir.Node, shape: Sequence[int]) -> Product:
         weights, restore, lambda array, positions: windows_of(dilate(array, steps, 0), window, groups, positions),
         partial(results_of, shape[1]),
     )
-
-
-def transposed_window(node: ir.Node, kernel: Sequence[int]) -> Window:
-    """Where the flipped kernel stands on the dilated input (Dumoulin and Visin 2016, section 4)."""
-    space = len(kernel)
-    dilations, extra = (attribute(node, name, [default] * space) for name, default in (("dilations", 1), ("output_padding", 0)))
-    reach, pads = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)], attribute(node, "pads", [0] * (2 * space))
-    pairs = [(r - before, r - after + e) for r, before, after, e in zip(reach, pads[:space], pads[space:], extra, strict=True)]
-    return Window.of(kernel, dilations=dilations, pads=pairs)
 
 
 def windows_of(array: Array, window: Window, groups: int, positions: Positions) -> Array:

@@ -14,7 +14,7 @@ from bitsmith.numerics import Blocks, Encoding, Integer
 from bitsmith.numerics.formats import Array
 from bitsmith.operators.operator import Operator, Parameter
 from bitsmith.operators.site import Site, known
-from bitsmith.operators.windows import read_window
+from bitsmith.operators.windows import read_window, transposed_window
 
 
 def convolution_weight(node: ir.Node) -> Sequence[Parameter]:
@@ -94,11 +94,7 @@ def lower_transposed(site: Site) -> Sequence[Instruction]:
     scales, zero_points = (np.tile(a, groups) if a.ndim else a for a in per_channel(site.encoding(1), codes.shape, 1))
     grouped = codes.reshape(groups, codes.shape[0] // groups, *codes.shape[1:]).swapaxes(1, 2)
     weights = np.flip(grouped.reshape(groups * codes.shape[1], -1, *codes.shape[2:]), tuple(range(2, 2 + space)))
-    dilations, extra = (attribute(node, name, [default] * space) for name, default in (("dilations", 1), ("output_padding", 0)))
-    reach = [(k - 1) * d for k, d in zip(codes.shape[2:], dilations, strict=True)]
-    pads = attribute(node, "pads", [0] * (2 * space))
-    pairs = [(r - before, r - after + e) for r, before, after, e in zip(reach, pads[:space], pads[space:], extra, strict=True)]
-    window = read_window(site, codes.shape[2:], strides=[1] * space, pairs=pairs)
+    window = transposed_window(node, codes.shape[2:])
     convolve = Convolve(
         (site.input(0),), site.output, site.source(0), np.ascontiguousarray(weights), zero_points, window, bias_codes(site),
         groups, tuple(attribute(node, "strides", [1] * space)), requantize(site, scales),

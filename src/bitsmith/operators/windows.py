@@ -2,21 +2,28 @@
 
 from collections.abc import Sequence
 
+import onnx_ir as ir
+
 from bitsmith.graph import attribute
 from bitsmith.integer.windows import Window
 from bitsmith.operators.site import Site
 
 
-def read_window(
-    site: Site, kernel: Sequence[int], *, strides: Sequence[int] | None = None, pairs: Sequence[tuple[int, int]] | None = None
-) -> Window:
-    """The window of a Conv or pooling node; `strides` and `pairs` (before, after) override what the node says."""
+def read_window(site: Site, kernel: Sequence[int]) -> Window:
+    """The window of a Conv or pooling node."""
     node, space = site.node, len(kernel)
-    steps = attribute(node, "strides", [1] * space) if strides is None else strides
-    dilations = attribute(node, "dilations", [1] * space)
-    if pairs is None:
-        pairs = named_padding(site, kernel, steps, dilations)
-    return Window.of(kernel, strides=steps, dilations=dilations, pads=pairs, ceil_mode=bool(attribute(node, "ceil_mode", 0)))
+    strides, dilations = (attribute(node, name, [1] * space) for name in ("strides", "dilations"))
+    pads = named_padding(site, kernel, strides, dilations)
+    return Window.of(kernel, strides=strides, dilations=dilations, pads=pads, ceil_mode=bool(attribute(node, "ceil_mode", 0)))
+
+
+def transposed_window(node: ir.Node, kernel: Sequence[int]) -> Window:
+    """Where the flipped kernel of a ConvTranspose stands on its dilated input (Dumoulin and Visin 2016, section 4)."""
+    space = len(kernel)
+    dilations, extra = (attribute(node, name, [default] * space) for name, default in (("dilations", 1), ("output_padding", 0)))
+    reach, pads = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)], attribute(node, "pads", [0] * (2 * space))
+    pairs = [(r - before, r - after + e) for r, before, after, e in zip(reach, pads[:space], pads[space:], extra, strict=True)]
+    return Window.of(kernel, dilations=dilations, pads=pairs)
 
 
 def named_padding(site: Site, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> list[tuple[int, int]]:
