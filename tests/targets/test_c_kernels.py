@@ -72,6 +72,13 @@ def test_optimised_and_specialised(tmp_path: Path) -> None:
     assert_same_codes([random_case(seed) for seed in range(20, 32)], tmp_path, flags=flags)
 
 
+def test_an_input_that_is_an_output_too_has_one_order(tmp_path: Path) -> None:
+    maker = Maker(0, formats=NARROW)
+    image = maker.input(3, 2, 4)
+    case = maker.case((image, maker.convolve(image)))
+    assert_same_codes([dataclasses.replace(case, choices=Choices(channels_last=True))], tmp_path)
+
+
 def test_a_square_and_its_transpose_are_two_values(tmp_path: Path) -> None:
     """Of one memory and one shape, both in another order than their product wants."""
     maker = Maker(0, formats=NARROW)

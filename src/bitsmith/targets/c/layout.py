@@ -131,14 +131,15 @@ def arrange(program: Program, sizes: Mapping[str, Sizes], *, channels_last_input
     """Decide every value's order of memory.
 
     sizes                 of each input, without the batch
-    channels_last_inputs  inputs of three axes, images, come in as [height][width][channels]
+    channels_last_inputs  inputs of three axes, images, come in as [height][width][channels]; not what is an output too
 
     Raises TargetError for what has no integer kernel, by name.
     """
     shapes = measure(program, sizes)
     given = {n: Stored.natural(*shapes[n]) for n in program.inputs}
     if channels_last_inputs:
-        given = {n: s.in_order(channels_last(len(s.shape))) if len(s.shape) == IMAGE else s for n, s in given.items()}
+        images = [n for n, stored in given.items() if len(stored.shape) == IMAGE and n not in program.outputs]
+        given |= {n: given[n].in_order(channels_last(IMAGE)) for n in images}
     arrangement = Arrangement(given, tuple(program.inputs))
     for instruction in program.instructions:
         assert not isinstance(instruction, CallFloat)
