@@ -37,7 +37,7 @@ def fast(case: Case) -> Case:
 
 
 def kernels(cases: Sequence[Case]) -> Counter[str]:
-    return Counter(f"{call.kernel} {call.parts.get('block', '')}".strip() for case in cases for call in case.firmware.calls
+    return Counter(f"{call.kernel} {call.parts.get('terms', '')}".strip() for case in cases for call in case.firmware.calls
                    if call.kernel not in ("copy", "max_pool"))
 
 
@@ -72,7 +72,7 @@ def test_convolutions(kind: Integer, shapes: tuple[tuple[int, ...], ...], tmp_pa
     """Channels by four and not, odd numbers of outputs, windows that hang over, all on the fast kernel."""
     cases = [convolution(seed, shape, 1 + seed % 6, window, kind=kind)
              for seed, (shape, window) in enumerate((s, w) for s in shapes for w in WINDOWS)]
-    assert set(kernels(cases)) <= {"cortex_m_convolve block", "cortex_m_convolve block_wide"}
+    assert set(kernels(cases)) <= {"cortex_m_convolve terms_paired", "cortex_m_convolve terms_wide"}
     assert_same_codes(cases, tmp_path)
 
 
@@ -120,10 +120,10 @@ def test_weights_of_two_channels_share_words_where_they_fit() -> None:
     assert wide_weights(np.asarray([[200, 0, 0, 0]])) is None
 
 
-@pytest.mark.parametrize(("lowest", "block"), [(-100, "block"), (-128, "block_wide")])
-def test_both_ways_to_store_weights(lowest: int, block: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("lowest", "terms"), [(-100, "terms_paired"), (-128, "terms_wide")])
+def test_both_ways_to_store_weights(lowest: int, terms: str, tmp_path: Path) -> None:
     cases = [convolution(seed, (60, 3, 4), 40, Window.of((2, 2)), lowest=lowest) for seed in range(2)]
-    assert set(kernels(cases)) == {f"cortex_m_convolve {block}"}
+    assert set(kernels(cases)) == {f"cortex_m_convolve {terms}"}
     assert_same_codes(cases, tmp_path)
 
 
@@ -146,7 +146,7 @@ def test_products_and_sums(tmp_path: Path) -> None:
         if seed % 2:
             maker.input(*shape)
         cases.append(fast(maker.case(((maker.sum if seed % 2 else maker.multiply)(first),), samples=3)))
-    assert {"cortex_m_convolve block_wide", "cortex_m_add"} & set(kernels(cases))
+    assert {"cortex_m_convolve terms_wide", "cortex_m_add"} & set(kernels(cases))
     assert_same_codes(cases, tmp_path)
 
 

@@ -57,7 +57,7 @@ def test_its_own_instructions_compute_what_plain_c_does(tmp_path: Path) -> None:
         cases.append(convolution(seed, (channels, 7, 9), 1 + seed % 6, window, kind=kind, lowest=lowest))
         if channels == 12:
             cases.append(convolution(seed, (12, 7, 9), 12, window, groups=12, kind=kind, channels_last=True))
-    assert {"cortex_m_convolve block", "cortex_m_convolve block_wide", "cortex_m_depthwise"} <= set(kernels(cases))
+    assert {"cortex_m_convolve terms_paired", "cortex_m_convolve terms_wide", "cortex_m_depthwise"} <= set(kernels(cases))
     for case, found in zip(cases, run_on_cortex_m7(cases, tmp_path), strict=True):
         for name, codes in case.expected().items():
             np.testing.assert_array_equal(found[name], codes)

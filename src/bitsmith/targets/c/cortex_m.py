@@ -19,7 +19,7 @@ from bitsmith.targets.c.products import describe_convolution, describe_product, 
 from bitsmith.targets.c.rounding import code_fields
 from bitsmith.targets.c.stored import Stored, channels_last
 
-WIDEN: Mapping[str, str] = {"uint8_t": "widen_unsigned", "int8_t": "widen_signed"}
+EXTEND: Mapping[str, str] = {"uint8_t": "extend_unsigned", "int8_t": "extend_signed"}
 FOUR = 4
 SINGLE = Window.of((1, 1))
 
@@ -27,7 +27,7 @@ SINGLE = Window.of((1, 1))
 def describe_fast_convolution(step: Convolve, place: Place) -> list[Call]:
     """By strips of widened codes, where there are 8-bit codes and no gaps across."""
     source, result = place.stored[step.inputs[0]], place.stored[step.output]
-    if source.c_type not in WIDEN or not isinstance(step.requantize, FixedPoint) or packed(step.weights, step.weights_zero_point):
+    if source.c_type not in EXTEND or not isinstance(step.requantize, FixedPoint) or packed(step.weights, step.weights_zero_point):
         return describe_convolution(step, place)
     geometry = Geometry.of(source, step.window, step.output, step.input_dilation)
     made = None
@@ -67,13 +67,13 @@ def pair_call(step: Convolve | MatrixMultiply, geometry: Geometry, steps: Array,
     found = stored_weights(step, ordered)
     if found is None:
         return None
-    weights, rounding, block = found
+    weights, rounding, terms = found
     entries: Entries = {"windows": strip.fields(step.source.zero_point), **planes(geometry), "out_channels": len(steps),
                         "quads": ordered.shape[1] // FOUR, "weights": weights, "rounding": rounding}
     return Call(
         "cortex_m_convolve", {"source_t": source.c_type, "result_t": result.c_type}, Fields(entries), step.inputs, step.output,
         f"convolution {geometry.says()}, {geometry.channels} -> {len(steps)} channels",
-        {**parts(step, source), "strip": "strip", "block": block},
+        {**parts(step, source), "strip": "strip", "terms": terms, "block": "block"},
         strip.leads(step.inputs[0], source, result), strip.bytes, steps[0].size * result.count,
     )
 
@@ -83,19 +83,20 @@ def planes(geometry: Geometry) -> dict[str, int]:
 
 
 def stored_weights(step: Convolve | MatrixMultiply, ordered: Array) -> tuple[Table, Fields, str] | None:
-    """(weights, rounding, kernel of the sums): two channels in each word if possible, else four weights of one; None where neither fits."""
+    """(weights, rounding, part `terms`): two channels in each word if possible, else four weights of one; None where neither fits."""
     paired, wide = pair_weights(ordered), wide_weights(ordered)
     if paired is not None and (rounding := finish_fields(step, ordered, paired[1])) is not None:
-        return paired[0], rounding, "block"
+        return paired[0], rounding, "terms_paired"
     if wide is not None and (rounding := finish_fields(step, ordered, None)) is not None:
-        return wide, rounding, "block_wide"
+        return wide, rounding, "terms_wide"
     return None
 
 
 def parts(step: Convolve | MatrixMultiply, source: Stored) -> dict[str, str]:
     """What both kernels call."""
     assert step.requantize is not None
-    return {"dsp": "dsp", "saturate": saturate_part(step.requantize.codes), "widen": WIDEN[source.c_type], "finish": "finish"}
+    return {"dsp": "dsp", "saturate": saturate_part(step.requantize.codes), "extend": EXTEND[source.c_type],
+            "widen": "widen", "finish": "finish"}
 
 
 def depthwise_call(step: Convolve, geometry: Geometry, source: Stored, result: Stored) -> Call | None:
@@ -118,7 +119,7 @@ def depthwise_call(step: Convolve, geometry: Geometry, source: Stored, result: S
 def describe_fast_product(step: MatrixMultiply, place: Place) -> list[Call]:
     """Rows times a matrix: a convolution of single pixels whose channels are the terms."""
     source, result = place.stored[step.inputs[0]], place.stored[step.output]
-    if step.weights is None or step.weights.ndim != 2 or not isinstance(step.requantize, FixedPoint) or source.c_type not in WIDEN:
+    if step.weights is None or step.weights.ndim != 2 or not isinstance(step.requantize, FixedPoint) or source.c_type not in EXTEND:
         return describe_product(step, place)
     assert step.weights_zero_point is not None
     steps = step.weights.astype(np.int32) - step.weights_zero_point

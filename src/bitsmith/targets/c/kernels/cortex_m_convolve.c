@@ -7,7 +7,7 @@ struct cortex_m_convolve {
     struct strip windows;
     int32_t out_height, out_width, out_channels;
     int32_t quads;                                  /* a window's terms, by four, filled up with weights of 0 */
-    const int32_t *weights;                         /* [out_channels / 2][2 * quads]: see block */
+    const int32_t *weights;                         /* [out_channels / 2][2 * quads]: see terms */
     struct finish rounding;
 };
 
@@ -21,7 +21,7 @@ KERNEL void cortex_m_convolve_one(const struct cortex_m_convolve *layer, const u
         weights = block_window(window, weights, quads, &sums);
         result[0] = finish_code(&layer->rounding, sums.first, channel[1], channel[2], channel[3]);
         if (i > 1) {
-            result[1] = finish_code(&layer->rounding, block_second(sums.both, sums.first), channel[5], channel[6], channel[7]);
+            result[1] = finish_code(&layer->rounding, terms_second(sums.second, sums.first), channel[5], channel[6], channel[7]);
         }
         result += 2;
         channel += 8;
@@ -42,8 +42,8 @@ KERNEL void cortex_m_convolve_two(const struct cortex_m_convolve *layer, const u
         after[0] = finish_code(&layer->rounding, sums.next_first, multiplier, offset, shift);
         if (i > 1) {
             const int32_t other = channel[5], another = channel[6], further = channel[7];
-            result[1] = finish_code(&layer->rounding, block_second(sums.both, sums.first), other, another, further);
-            after[1] = finish_code(&layer->rounding, block_second(sums.next_both, sums.next_first), other, another, further);
+            result[1] = finish_code(&layer->rounding, terms_second(sums.second, sums.first), other, another, further);
+            after[1] = finish_code(&layer->rounding, terms_second(sums.next_second, sums.next_first), other, another, further);
         }
         result += 2;
         after += 2;

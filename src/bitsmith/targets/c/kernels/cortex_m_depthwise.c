@@ -1,6 +1,6 @@
 #include "finish.c"
 #include "taps.c"
-#include "widen_unsigned.c"
+#include "widen.c"
 /* kernel */
 /* Convolution of every channel by itself, four channels at a time. What the windows of `span` outputs of a row see is gathered once,
  * widened to 16 bits, each four channels' columns one behind the other. Codes come and leave channels last. */

@@ -1,4 +1,4 @@
-#include "widen_unsigned.c"
+#include "widen.c"
 /* kernel */
 /* What the windows of some outputs of a row see, widened to 16 bits, column after column: each window is one piece of it, and neighbours
  * share what they share. */
