@@ -258,6 +258,14 @@ def test_the_verdict_follows_accuracy(after: float, mood: str) -> None:
     assert advise(Report("x", accuracy(after)))[0].mood == mood
 
 
+@pytest.mark.parametrize(("ratio", "mood", "apart"), [(40.0, "good", "1 %"), (20.0, "look", "10 %"), (6.02, "act", "50 %"),
+                                                      (float("inf"), "good", "0 %")])
+def test_outputs_that_are_no_answers_are_judged_by_their_noise(ratio: float, mood: str, apart: str) -> None:
+    verdict = advise(Report("x", (Figure("signal to noise of the outputs", None, ratio, "decibels"),)))[0]
+    assert verdict.mood == mood
+    assert f" {apart} of their rms" in verdict.text
+
+
 def test_one_scale_for_uneven_channels_is_seen() -> None:
     nothing = Significant((), (), (), 0)
     weight = Tensor("w", "weight", "", nothing, "int8", channels=Channels(0, (-1.0, -1.0, -100.0), (1.0, 1.0, 0.0)))
