@@ -3,6 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)     # a busy one is no failure
+settings.load_profile("any machine")
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
 

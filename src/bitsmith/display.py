@@ -168,7 +168,7 @@ def accuracy_rows(before: "Evaluation", after: "Evaluation") -> list[list[Any]]:
     rows: list[list[Any]] = [
         [name, percent(a), percent(b), f"{100 * (b - a):+.2f} points"] for name, (a, b) in pairs.items() if a is not None and b is not None
     ]
-    rows.append(["same answer", "", percent(after.agreement), ""])
+    rows += [] if after.agreement is None else [["same answer", "", percent(after.agreement), ""]]
     rows.append(["signal to noise", "", decibels(after.snr_db), ""])
     return rows
 

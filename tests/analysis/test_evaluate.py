@@ -51,6 +51,12 @@ def test_equal_networks_have_no_noise() -> None:
     assert (found.agreement, found.mse, found.snr_db, found.top1) == (1.0, 0.0, float("inf"), None)
 
 
+def test_single_numbers_are_no_answers() -> None:
+    out = {"out": np.ones((2, 1), np.float32)}
+    found = score([(out, None, {"out": out["out"] * 2})], "onnxruntime", against="another")
+    assert (found.agreement, found.against, found.mse, found.snr_db) == (None, "another", 1.0, pytest.approx(6.0206, abs=1e-4))
+
+
 def test_metrics_get_everything_at_once() -> None:
     batches = [({"out": np.full((2, 1), i, np.float32)}, np.array([i, i]), None) for i in range(3)]
     found = score(batches, "onnxruntime", metrics={"total": lambda outputs, labels: outputs["out"].sum() + labels.sum()})

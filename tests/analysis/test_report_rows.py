@@ -63,6 +63,21 @@ def test_signal_to_noise_is_that_of_all_samples(result: bs.Quantized, rows: Repo
     assert rows.measured == SAMPLES
 
 
+def test_errors_of_all_samples_are_spread_as_they_are(result: bs.Quantized) -> None:
+    """Counted in bins of less than 0.8 %, against all of them."""
+    assert result.tested is not None
+    (batch,) = result.tested.batches(SAMPLES)
+    found, _ = measure_values(result.original, Subject(result.network), iter(result.tested))
+    name = "output"
+    apart = Session(result.network, [name], optimise=False).run(batch)[name] - Session(result.original, [name]).run(batch)[name]
+    assert found[name].largest == np.abs(apart).max()
+    assert (found[name].errors.minimum, found[name].errors.maximum) == (apart.min(), apart.max())
+    drawn = next(t for t in rows_of(result).tensors if t.name == name).errors
+    assert drawn is not None
+    expected = np.histogram(apart, np.linspace(drawn.low, drawn.high, len(drawn.reals) + 1))[0] / apart.size
+    assert np.abs(np.cumsum(drawn.reals) - np.cumsum(expected)).max() < 0.05
+
+
 def test_codes_and_numbers_of_every_sample_are_counted(result: bs.Quantized) -> None:
     assert result.tested is not None
     found, samples = measure_values(result.original, Subject(result.network), iter(result.tested))
@@ -80,6 +95,9 @@ def test_weights_lose_what_rounding_loses(result: bs.Quantized, rows: Report) ->
         array, encoding = result.original.graph.initializers[name].const_value.numpy(), result.plan.encodings[name]
         error = encoding.simulate(array).astype(np.float64) - array
         assert row.largest_error == np.abs(error).max()
+        assert row.largest_error <= row.rounding
+        assert row.errors is not None
+        assert row.errors.reals == tuple((np.histogram(error, len(row.errors.reals))[0] / error.size).tolist())
         assert row.underflow == ((array != 0) & (encoding.simulate(array) == 0)).mean()
         assert row.clipped == 0
         assert row.bits.total == array.size
@@ -238,6 +256,14 @@ def accuracy(after: float) -> tuple[Figure, ...]:
 @pytest.mark.parametrize(("after", "mood"), [(0.9, "good"), (0.899, "good"), (0.895, "look"), (0.8, "act")])
 def test_the_verdict_follows_accuracy(after: float, mood: str) -> None:
     assert advise(Report("x", accuracy(after)))[0].mood == mood
+
+
+@pytest.mark.parametrize(("ratio", "mood", "apart"), [(40.0, "good", "1 %"), (20.0, "look", "10 %"), (6.02, "act", "50 %"),
+                                                      (float("inf"), "good", "0 %")])
+def test_outputs_that_are_no_answers_are_judged_by_their_noise(ratio: float, mood: str, apart: str) -> None:
+    verdict = advise(Report("x", (Figure("signal to noise of the outputs", None, ratio, "decibels"),)))[0]
+    assert verdict.mood == mood
+    assert f" {apart} of their rms" in verdict.text
 
 
 def test_one_scale_for_uneven_channels_is_seen() -> None:

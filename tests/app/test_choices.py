@@ -4,12 +4,11 @@ import networks
 import pytest
 from studios import NET, STEM
 
-from bitsmith.app.choices import Choices, choices_from, formats_for, places_of
+from bitsmith.app.choices import PLACES_TO_RUN, Choices, as_choice, choices_from, formats_for, places_of
 from bitsmith.errors import BitsmithError, RecipeError
 from bitsmith.graph import is_float
 from bitsmith.planning.placement import end_layers
 from bitsmith.targets import target_named
-from bitsmith.targets.onnx import TARGETS
 from bitsmith.workflow import load
 
 NETWORK = load(NET)
@@ -79,11 +78,14 @@ def test_what_cannot_be_chosen_is_refused() -> None:
         Choices().with_format(pool, "weights", "4")
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", PLACES_TO_RUN)
 def test_only_what_the_target_takes_is_offered(target: str) -> None:
     accepts = target_named(target).accepts
     for role in ("weights", "activations"):
         for value, _ in formats_for(PLACES[STEM], role, accepts):
-            assert value in ("", "float") or accepts.choose(int(value), role, "").bits == int(value)
-    assert [v for v, _ in formats_for(PLACES[STEM], "weights", target_named("onnxruntime").accepts)] == ["", "16", "8", "4", "float"]
+            chosen = as_choice(value)
+            assert chosen in (None, "float") or accepts.choose(chosen, role, "")
+    assert [v for v, _ in formats_for(PLACES[STEM], "weights", target_named("onnxruntime").accepts)] == [
+        "", "16", "8", "4", "float16", "bfloat16", "float8_e4m3", "float8_e5m2", "pow2_4", "pow2_3", "pow2_2", "float"]
+    assert [v for v, _ in formats_for(PLACES[STEM], "weights", target_named("c:cortex-m").accepts)] == ["", "8", "4"]
     assert [v for v, _ in formats_for(PLACES[STEM], "activations", target_named("tensorrt").accepts)] == ["", "8", "float"]

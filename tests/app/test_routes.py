@@ -18,7 +18,7 @@ from bitsmith.errors import BitsmithError
 
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7 * 7 }}"
 ADDRESSES = ["/", "/changes", "/tensor?name=stem.weight", "/attempt/1", "/attempt/1/network", "/app.css", "/app.js", "/icon.svg"]
-ACTIONS = ["/calibrate", "/validate", "/cancel", "/format", "/recipe", "/forget", "/again/1", "/export/1"]
+ACTIONS = ["/calibrate", "/validate", "/cancel", "/format", "/recipe", "/forget", "/again/1", "/export/1", "/remove/1"]
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,7 @@ def test_what_is_not_there_is_said_in_a_sentence(client: Client, path: str) -> N
     ("/recipe", b"recipe=int8&target=onnxruntime&ends=&refine=magic", "application/x-www-form-urlencoded"),
     ("/again/5", b"", "application/x-www-form-urlencoded"),
     ("/export/x", b"", "application/x-www-form-urlencoded"),
+    ("/remove/5", b"", "application/x-www-form-urlencoded"),
     ("/validate", b"x" * (LARGEST_BODY + 1), "application/x-www-form-urlencoded"),
 ])
 def test_forms_that_make_no_sense_change_nothing(client: Client, studio: Studio, path: str, body: bytes, kind: str) -> None:

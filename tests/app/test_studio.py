@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
+import networks
 import numpy as np
 import pytest
 from studios import NET, STEM, TEST, finish, gated, make_studio, samples
@@ -16,7 +18,7 @@ from bitsmith.app.folder import Folder, digest_of
 from bitsmith.app.rows import groups_of, row_of
 from bitsmith.app.studio import Given, MissingError, Studio
 from bitsmith.app.work import BusyError, Notice
-from bitsmith.errors import BitsmithError, RecipeError, StatisticsError
+from bitsmith.errors import BitsmithError, RecipeError, StatisticsError, TargetError
 from bitsmith.workflow import load
 
 
@@ -98,6 +100,68 @@ def test_an_attempt_can_be_chosen_again(again: Studio) -> None:
     again.validate()
     assert finish(again).startswith("Attempt 2 is there")
     assert again.attempts[1].after.top1 == again.attempts[0].after.top1
+
+
+def test_formats_that_are_no_integers_are_seen_and_made(again: Studio) -> None:
+    again.choose(Choices(everything=True))
+    eight = row_of(again, "stem.weight")
+    again.choose_format(STEM, "weights", "pow2_3")
+    three = row_of(again, "stem.weight")
+    assert eight is not None
+    assert three is not None
+    assert (eight.tensor.format, three.tensor.format) == ("int8", "pow2_3")
+    assert (three.tensor.snr_db or 0) < (eight.tensor.snr_db or 0) - 10
+    again.validate()
+    assert finish(again).startswith("Attempt 2 is there")
+    plan = bs.load_plan(again.file_of(2, "plan"))
+    assert plan.encodings["stem.weight"].format.name == "pow2_3"
+
+
+def test_c_is_one_file_that_computes_what_was_shown(again: Studio, tmp_path: Path) -> None:
+    again.choose(Choices(target="c", weights={STEM: "4"}))
+    assert again.preview.obstacle == ""
+    again.validate()
+    assert finish(again).startswith("Attempt 2 is there")
+    made = make_studio(Path(shutil.copytree(again.folder.path, tmp_path / "later"))).attempts[1]
+    assert (made.form, made.after.engine) == ("C", "program-fixed-point")
+    assert "file" not in [figure.name for figure in made.figures()]
+    packed = again.file_of(2, "network")
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(tmp_path)
+    folder = tmp_path / packed.stem
+    assert bs.load_plan(folder / "net.plan.json").encodings == bs.load_plan(again.file_of(2, "plan")).encodings
+    if not (shutil.which("cc") or shutil.which("gcc")):
+        pytest.skip("needs a C compiler")
+    assert bs.verify(folder, TEST).exact
+
+
+def test_what_cannot_be_c_is_said_before_anything_runs(tmp_path: Path) -> None:
+    model, path = networks.attention(), tmp_path / "attention.onnx"
+    path.write_bytes(model.SerializeToString())
+    np.savez(tmp_path / "data.npz", **networks.feeds(model, 8))
+    network = load(path)
+    studio = Studio(Given(path, network, samples(tmp_path / "data.npz", network)), Folder(tmp_path / "work", fingerprint(network)))
+    studio.calibrate()
+    finish(studio)
+    studio.choose(Choices(target="c"))
+    assert "no integer arithmetic for LayerNormalization" in studio.preview.obstacle
+    with pytest.raises(TargetError, match="LayerNormalization"):
+        studio.validate()
+    assert studio.work.job is None
+    studio.choose(Choices())
+    assert studio.preview.obstacle == ""
+
+
+def test_an_attempt_can_be_removed_and_its_number_is_not_given_again(again: Studio) -> None:
+    kept = again.export(1)
+    again.remove(1)
+    assert again.attempts == []
+    assert list((again.folder.path / "attempts").iterdir()) == []
+    assert all(path.is_file() for path in kept)
+    with pytest.raises(MissingError):
+        again.remove(1)
+    again.validate()
+    assert finish(again).startswith("Attempt 2 is there")
 
 
 def test_every_recipe_can_be_chosen_and_made(again: Studio) -> None:

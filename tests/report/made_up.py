@@ -40,13 +40,14 @@ def made_up(layers: int = 3, name: str = "layer", classes: int = 3) -> Report:
 def tensor(name: str, role: str, random: np.random.Generator) -> Tensor:
     exponents = tuple(range(-20, 4))
     positive, negative = (tuple(random.integers(0, 10**6, len(exponents)).tolist()) for _ in range(2))
-    shares = random.random((2, 96)) / 96
+    shares = random.random((2, 64)) / 64
     ranges = None if role != "weight" else Channels(0, tuple((-random.random(128)).tolist()), tuple(random.random(128).tolist()), 4)
-    several, half = role != "activation", tuple(v // 2 for v in positive)
+    several, half = role != "activation", tuple(v // 2 if e < -8 else 0 for e, v in zip(exponents, positive, strict=True))
     row = ChannelRow(exponents, positive, half, half, 3)
     return Tensor(name, role, "calibration data", Significant(exponents, positive, negative, 17), "uint8", f"because {name}",  # type: ignore[arg-type]
-                  0.0, 6.0, 6 / 255, 64 if several else 1, 1e-6, 0.25, Lost(half, half, half, half), 31.5, 0.0125,
-                  Distribution(-0.01, 6.0, tuple(shares[0].tolist()), tuple(shares[1].tolist())), ranges,
+                  0.0, 6.0, 6 / 255, 3 / 255, 64 if several else 1, 1e-6, 0.25, Lost(half, half, half, half), 31.5, 0.0125,
+                  Distribution(-0.01, 6.0, tuple(shares[0].tolist()), tuple(shares[1].tolist())),
+                  None if role == "bias" else Distribution(-0.02, 0.0125, tuple(shares[0, :40].tolist())), ranges,
                   None if role == "bias" else ChannelBits(0, 128, 1, (row,) * 128))
 
 

@@ -201,7 +201,7 @@ def test_a_browser_follows_its_reader_and_the_button(page: chromium.Page, scheme
 def test_a_browser_shows_one_tensor(page: chromium.Page) -> None:
     page.run("document.querySelectorAll('button.open')[1].click()")
     assert page.run("document.querySelector('dialog').open")
-    assert page.run("document.querySelectorAll('dialog svg.chart').length") == 4
+    assert page.run("document.querySelectorAll('dialog svg.chart').length") == 5
     assert page.run("document.querySelector('dialog h2').textContent").startswith("<script>alert(1)</script>")
     page.run("document.querySelector('dialog button').click()")
     assert not page.run("document.querySelector('dialog').open")

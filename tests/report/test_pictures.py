@@ -51,6 +51,15 @@ def test_the_ends_of_bars_are_grey_by_what_is_lost() -> None:
     assert 'class="lost"' not in pictures.draw_bits(TENSOR)
 
 
+def test_errors_are_drawn_with_what_rounding_alone_can_cause() -> None:
+    row = replace(TENSOR, errors=Distribution(-2.0, 2.0, (0.25, 0.5, 0.25, 0.0)), rounding=1.0)
+    drawn = pictures.draw_errors(row)
+    assert re.findall(r'class="limit" d="M(\d+) ', drawn) == ["168", "488"]          # a quarter and three quarters of 640, behind 8
+    assert 'class="bar" d="M0 200v-141h1v-59h1v59h1v141h1"' in drawn
+    assert 'class="limit"' not in pictures.draw_errors(replace(row, rounding=3.0))   # outside of the picture
+    assert pictures.draw_errors(TENSOR) == ""
+
+
 def test_a_strip_in_float_has_no_grey() -> None:
     strip = pictures.heat_strip(Tensor("x", "activation", "", BITS), pictures.Columns(-4, 2))
     assert spans(strip, "o") == []

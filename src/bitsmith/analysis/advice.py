@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from math import isfinite
+from typing import Literal
 
 from bitsmith.report.rows import Advice, Figure, Layer, Report, Tensor
 
@@ -11,7 +12,8 @@ SMALL_DROP = 0.002
 LEAST = 0.00005             # what would be shown as 0.00 points
 MUCH_CLIPPED = 0.001
 MUCH_LOST = 0.25
-POOR_SNR = 15.0             # decibels
+POOR_SNR = 15.0             # decibels: a fifth of the rms is wrong
+GOOD_SNR = 30.0             # of outputs: a thirtieth
 UNEVEN = 16.0               # ratio of channels' ranges from which one scale for all of them hurts
 Rule = Callable[[Report], Advice | None]
 
@@ -34,9 +36,18 @@ def figure(report: Report, name: str) -> Figure | None:
     return next((f for f in report.figures if f.name == name), None)
 
 
+def mood_of(drop: float | None, snr_db: float | None) -> Literal["good", "look", "act"]:
+    """By accuracy that was lost, or answers that differ; where there are no answers, by the signal-to-noise ratio of the outputs."""
+    if drop is not None:
+        return "good" if drop <= SMALL_DROP else "look" if drop <= LARGE_DROP else "act"
+    return "act" if snr_db is None or snr_db < POOR_SNR else "look" if snr_db < GOOD_SNR else "good"
+
+
 def judge(report: Report) -> Advice:
     """The verdict in a sentence."""
-    drop = drop_of(report)
+    drop, ratio = drop_of(report), figure(report, "signal to noise of the outputs")
+    if drop is None and ratio is not None and ratio.after is not None:
+        return judge_outputs(ratio.after)
     if drop is None:
         return Advice("look", "Nobody measured it yet", "Give test data (--test, or --data of 'bitsmith report'), best with labels: "
                       "then this page says what quantization costs in accuracy, layer by layer.")
@@ -46,20 +57,29 @@ def judge(report: Report) -> Advice:
     change = f"The quantized network {'gains' if drop < 0 else 'loses' if labelled else 'changes'} {points}."
     if abs(drop) < LEAST:
         change = "The quantized network answers as well as the float one."
-    if drop <= SMALL_DROP:
-        return Advice("good", f"{what} {verb}", f"{change} It can be used as it is.")
-    if drop <= LARGE_DROP:
-        return Advice("look", f"{what} nearly {verb}", f"{change} What stands below may win some back.")
-    return Advice("act", "Accuracy falls" if labelled else "Many answers change", f"{change} Begin with the layers named below.")
+    mood = mood_of(drop, None)
+    if mood == "good":
+        return Advice(mood, f"{what} {verb}", f"{change} It can be used as it is.")
+    if mood == "look":
+        return Advice(mood, f"{what} nearly {verb}", f"{change} What stands below may win some back.")
+    return Advice(mood, "Accuracy falls" if labelled else "Many answers change", f"{change} Begin with the layers named below.")
+
+
+def judge_outputs(snr_db: float) -> Advice:
+    """The verdict on outputs that are numbers and no answers."""
+    mood = mood_of(None, snr_db)
+    title = {"good": "The outputs stay", "look": "The outputs nearly stay", "act": "The outputs change much"}[mood]
+    return Advice(mood, title, f"They differ from the float network's by {100 * 10 ** (-snr_db / 20):.2g} % of their rms. As they are no "
+                  "scores of classes, only your own measure says whether that will do: 'bitsmith evaluate --metric'.")
 
 
 def name_worst_layer(report: Report) -> Advice | None:
     """The layer at which most of the signal drowns, which more bits or float would mend first."""
     drop, fall = drop_of(report), steepest_fall(report.layers)
-    if drop is None or fall is None or (drop <= SMALL_DROP and fall[2] >= POOR_SNR):
+    if fall is None or ((drop is None or drop <= SMALL_DROP) and fall[2] >= POOR_SNR):
         return None
     layer, before, after = fall
-    return Advice("act" if drop > LARGE_DROP else "look", f"Most is lost at '{layer.name}'",
+    return Advice("act" if (drop or 0) > LARGE_DROP else "look", f"Most is lost at '{layer.name}'",
                   f"Signal to noise falls there from {before:.1f} to {after:.1f} dB. Give it more bits, or leave it in float: in a recipe, "
                   f"[[rules]] match = \"{layer.name}\", weights = \"float\", activations = \"float\".")
 

@@ -13,6 +13,8 @@ from bitsmith.analysis.lost_by_power import lost_counts, lost_numbers
 from bitsmith.analysis.lost_shares import (
     distribution_of_array,
     distribution_of_counted,
+    errors_of_array,
+    errors_of_counted,
     lost_of_array,
     lost_of_counted,
     significant_bits,
@@ -22,7 +24,7 @@ from bitsmith.calibration.channels import Channels as CountedChannels
 from bitsmith.calibration.collection import Collection
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.graph import activations, constant, input_at, is_float
-from bitsmith.numerics import Encoding
+from bitsmith.numerics import Encoding, Integer
 from bitsmith.numerics.formats import Array
 from bitsmith.operators import operator_of
 from bitsmith.planning.plan import Plan
@@ -78,13 +80,16 @@ def with_loss(row: Tensor, array: Array, encoding: Encoding) -> Tensor:
     snr = decibels(float(np.square(array, dtype=np.float64).sum()), float(np.square(error).sum()))
     lost = lost_numbers(array, encoding, row.bits.exponents)
     row = with_encoding(row, encoding, (float(clipped.mean()), float(underflow.mean())))
-    return replace(row, snr_db=snr, largest_error=float(np.abs(error).max()), lost=lost)
+    errors = errors_of_array(error) if row.role == "weight" else None
+    return replace(row, snr_db=snr, largest_error=float(np.abs(error).max()), lost=lost, errors=errors)
 
 
 def with_encoding(row: Tensor, encoding: Encoding, lost: tuple[float, float]) -> Tensor:
     return replace(
         row, format=encoding.format.name, low=float(encoding.lowest.min()), high=float(encoding.highest.max()),
-        step=float(encoding.scale.min()) * encoding.format.step, blocks=encoding.scale.size, clipped=lost[0], underflow=lost[1],
+        step=float(encoding.scale.min()) * encoding.format.step,
+        rounding=float(encoding.scale.max()) * encoding.format.step / 2 if isinstance(encoding.format, Integer) else None,
+        blocks=encoding.scale.size, clipped=lost[0], underflow=lost[1],
     )
 
 
@@ -118,7 +123,7 @@ def describe_computed(
                  distribution=distribution_of_counted(shown, encoding, None if seen is None else seen.codes),
 )
     if seen is not None:
-        row = replace(row, snr_db=seen.snr_db, largest_error=seen.largest)
+        row = replace(row, snr_db=seen.snr_db, largest_error=seen.largest, errors=errors_of_counted(seen.errors))
     if isinstance(statistics, Collection) and name in statistics.channels:
         found = statistics.channels[name]
         row = replace(row, channel_bits=bits_of_channels(found, encoding), channels=ranges_of(found))

@@ -19,7 +19,8 @@ class Evaluation:
     """What was measured, and by which engine.
 
     top1, top5, confusion   with labels: shares 0..1, and counts [true class, answered class]
-    agreement, mse, snr_db  against another network: share of equal arg-max, mean squared error and signal-to-noise in dB of the outputs
+    agreement, mse, snr_db  against another network: share of equal arg-max (None where outputs are single numbers), mean squared error
+                            and signal-to-noise in dB of the outputs
     metrics                 results of the callables that were given, by name
     """
 
@@ -87,9 +88,10 @@ class Score:
         first, other = next(iter(outputs.values())), next(iter(reference.values()))
         if [v.shape for v in outputs.values()] != [v.shape for v in reference.values()]:
             raise DataError(f"The two networks have different outputs: {shapes(outputs)} and {shapes(reference)}.")
-        axis = 1 if first.ndim > 1 else 0
-        self.agreeing += int((first.argmax(axis) == other.argmax(axis)).sum())
-        self.compared += first.argmax(axis).size
+        if first.ndim > 1 and first.shape[1] > 1:
+            same = first.argmax(1) == other.argmax(1)
+            self.agreeing += int(same.sum())
+            self.compared += same.size
         for mine, theirs in zip(outputs.values(), reference.values(), strict=True):
             self.noise += float(np.square(mine - theirs.astype(np.float64)).sum())
             self.signal += float(np.square(theirs, dtype=np.float64).sum())
@@ -99,14 +101,14 @@ class Score:
         """All counts as shares."""
         if not self.samples:
             raise DataError("There is nothing to evaluate: the data are empty.")
-        labelled, compared = bool(self.answers), bool(self.compared)
+        labelled, compared = bool(self.answers), bool(self.elements)
         return Evaluation(
             engine, self.samples,
             self.right / self.answers if labelled else None,
             self.right_in_five / self.answers if labelled and self.classes > 5 else None,
             self.matrix() if labelled and self.most <= LARGEST_CONFUSION else None,
             against if compared else None,
-            self.agreeing / self.compared if compared else None,
+            self.agreeing / self.compared if self.compared else None,
             self.noise / self.elements if compared else None,
             decibels(self.signal, self.noise) if compared else None,
             self.measure() if self.metrics else None,

@@ -10,8 +10,8 @@ from bitsmith.numerics import Encoding
 from bitsmith.numerics.formats import Array
 from bitsmith.report.rows import Distribution, Significant
 
-MOST_PARTS = 96         # of a distribution
-FLOAT_PARTS = 64
+MOST_PARTS = 64         # of a distribution
+ERROR_PARTS = 40
 BEYOND = 0.5            # how far, in spans of the codes, a distribution is shown beyond them
 
 
@@ -59,7 +59,7 @@ def parts_of(low: float, high: float, encoding: Encoding | None) -> Array:
     if not high > low:
         low, high = low - 0.5, high + 0.5
     if encoding is None or encoding.scale.size != 1 or not encoding.format.integral:
-        return np.linspace(low, high, FLOAT_PARTS + 1)
+        return np.linspace(low, high, MOST_PARTS + 1)
     step, lowest, highest = (float(x.reshape(())) for x in (encoding.scale, encoding.lowest, encoding.highest))
     beyond = BEYOND * max(highest - lowest, step)
     first, last = (np.rint(min(max(end, lowest - beyond), highest + beyond) / step) for end in (min(low, lowest), max(high, highest)))
@@ -87,6 +87,22 @@ def distribution_of_array(array: Array, encoding: Encoding | None) -> Distributi
     edges = parts_of(float(array.min()), float(array.max()), encoding)
     quantized = None if encoding is None else pooled(encoding.simulate(array).ravel(), edges, None)
     return Distribution(float(edges[0]), float(edges[-1]), pooled(array.ravel(), edges, None), quantized)
+
+
+def errors_of_counted(statistics: Statistics) -> Distribution | None:
+    """Of differences; None where all are 0."""
+    low, high = statistics.minimum, statistics.maximum
+    if not low < high:
+        return None
+    below = shares_below(statistics)(np.linspace(low, high, ERROR_PARTS + 1))
+    below[0], below[-1] = 0, 1
+    return Distribution(low, high, tuple(np.diff(below).tolist()))
+
+
+def errors_of_array(errors: Array) -> Distribution | None:
+    """Of differences; None where all are 0."""
+    low, high = float(errors.min()), float(errors.max())
+    return Distribution(low, high, pooled(errors.ravel(), np.linspace(low, high, ERROR_PARTS + 1), None)) if low < high else None
 
 
 def pooled(numbers: Array, edges: Array, counts: Array | None) -> tuple[float, ...]:

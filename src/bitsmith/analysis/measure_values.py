@@ -28,7 +28,7 @@ class Measured:
     reals           the float network's numbers
     codes           int64 [codes of the format]: how often the quantized network gave each; None for a value without codes
     signal, noise   sums of squares: of the float numbers, and of the differences
-    largest         the largest difference
+    errors          the differences, quantized minus float
     """
 
     encoding: Encoding | None = None
@@ -36,11 +36,15 @@ class Measured:
     codes: Array | None = None
     signal: float = 0.0
     noise: float = 0.0
-    largest: float = 0.0
+    errors: Statistics = field(default_factory=Statistics)
 
     @property
     def snr_db(self) -> float:
         return decibels(self.signal, self.noise)
+
+    @property
+    def largest(self) -> float:
+        return max(-self.errors.minimum, self.errors.maximum)
 
     def compare(self, real: Array, found: Array) -> None:
         """One batch: float numbers, and the quantized network's codes, or its numbers where the value has none."""
@@ -52,7 +56,7 @@ class Measured:
             difference = np.ravel(found).astype(np.float64) - np.ravel(real)
             self.noise += float(np.square(difference).sum())
             self.signal += float(np.square(real, dtype=np.float64).sum())
-            self.largest = max(self.largest, float(np.abs(difference).max()))
+            self.errors.observe(difference.astype(np.float32).reshape(real.shape))
 
     def count_codes(self, codes: Array) -> None:
         assert self.encoding is not None

@@ -177,7 +177,8 @@ def measure_layer(
             score.add(cut.run(arrived, setting), labels, reference)
     for score, (role, bits, _) in zip(scores, asked, strict=True):
         result = score.result("onnxruntime", "float")
-        yield Effect(layer.name, role, bits, score.noise / score.signal if score.signal else 0.0, result.agreement, result.top1)
+        same = 1.0 if result.agreement is None else result.agreement        # single numbers have no arg-max to differ
+        yield Effect(layer.name, role, bits, score.noise / score.signal if score.signal else 0.0, same, result.top1)
 
 
 def float_accuracy(samples: Samples) -> float | None:

@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bitsmith.analysis.advice import LARGE_DROP, SMALL_DROP
+from bitsmith.analysis.advice import mood_of
 from bitsmith.analysis.evaluate import Evaluation
 from bitsmith.app.choices import Choices, choices_from
 from bitsmith.app.folder import Folder, read_json
 from bitsmith.errors import BitsmithError
 from bitsmith.report.rows import Answers, Confusion, Figure
-from bitsmith.report.words import share
+from bitsmith.report.words import decibels, share
 
 KINDS = ("network", "plan", "report")
 NUMBERS = ("top1", "top5", "agreement", "mse", "snr_db")
@@ -24,7 +24,7 @@ class Attempt:
     test, data      digests of the test data and of those that were calibrated with
     weights         bytes of weights and constants in float, and as codes
     sizes           bytes of the network's files: the original's and the quantized one's
-    files           kind ('network', 'plan', 'report') -> name in the attempt's folder
+    files           kind ('network', 'plan', 'report') -> name in the attempt's folder; C is a network packed into a .zip
     extra           further files that the network needs
     """
 
@@ -40,25 +40,32 @@ class Attempt:
     files: Mapping[str, str]
     extra: tuple[str, ...] = ()
 
+    @property
+    def form(self) -> Literal["ONNX", "C"]:
+        """What the network was written as."""
+        return "C" if self.files["network"].endswith(".zip") else "ONNX"
+
     def figures(self) -> list[Figure]:
         """As the report's verdict shows them."""
         found = [Figure("top-1 accuracy", self.before.top1, self.after.top1, "share"),
                  Figure("top-5 accuracy", self.before.top5, self.after.top5, "share"),
                  Figure("same answer", None, self.after.agreement, "share"),
                  Figure("signal to noise of the outputs", None, self.after.snr_db, "decibels"),
-                 Figure("file", *self.sizes, "bytes"), Figure("weights and constants", *self.weights, "bytes")]
+                 *([Figure("file", *self.sizes, "bytes")] if self.form == "ONNX" else []),
+                 Figure("weights and constants", *self.weights, "bytes")]
         return [figure for figure in found if figure.after is not None]
 
     @property
     def mood(self) -> Literal["good", "look", "act"]:
         """As the report judges: by accuracy that is lost, without labels by answers that differ."""
         before, after = (1.0, self.after.agreement) if self.after.top1 is None else (self.before.top1, self.after.top1)
-        lost = (before or 0.0) - (after or 0.0)
-        return "good" if lost <= SMALL_DROP else "look" if lost <= LARGE_DROP else "act"
+        return mood_of(None if before is None or after is None else before - after, self.after.snr_db)
 
     @property
     def verdict(self) -> str:
         """In a few words."""
+        if self.after.top1 is None and self.after.agreement is None:
+            return f"signal to noise of the outputs {decibels(self.after.snr_db)}"
         if self.after.top1 is None:
             return f"{share(self.after.agreement)} of its answers are those of the float network"
         return f"top-1 accuracy {share(self.after.top1)}, float {share(self.before.top1)}"

@@ -7,17 +7,20 @@ from typing import Any, Literal
 
 import onnx_ir as ir
 
-from bitsmith.errors import RecipeError, TargetError
+from bitsmith.errors import RecipeError
 from bitsmith.graph import is_float
 from bitsmith.improving import REFINEMENTS, check_refinements
+from bitsmith.numerics import Integer, parse_format
 from bitsmith.operators import Flow, operator_of
 from bitsmith.planning.accepts import Accepts
 from bitsmith.planning.placement import chain_behind, end_layers
 from bitsmith.planning.recipe import DYNAMIC, FLOAT, Recipe, Rule, check_choice, load_recipe
-from bitsmith.targets.onnx import TARGETS
+from bitsmith.targets import TARGETS, target_named
+from bitsmith.targets.c.flavours import FLAVOURS
 
 Role = Literal["weights", "activations"]
 WIDTHS = (16, 8, 4)
+PLACES_TO_RUN = (*TARGETS, *(f"c:{name}" for name in FLAVOURS if name != "portable"))      # targets that are offered
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Choices:
     ends             format of the first and last layers; '' as the recipe says
     everything       quantize also what the target runs faster in float
     refine           refinements, in their order
-    weights, activations   key of a place -> format: '16', '8', '4' or 'float'; what is absent is as the recipe says
+    weights, activations   key of a place -> '8' (a width), 'float8_e4m3' (a format) or 'float'; what is absent is as the recipe says
     """
 
     recipe: str = "int8"
@@ -94,8 +97,7 @@ class Choices:
 
     def __post_init__(self) -> None:
         load_recipe(self.recipe)
-        if self.target not in TARGETS:
-            raise TargetError(f"The app makes ONNX files for {', '.join(TARGETS)}, not for {self.target!r}.")
+        target_named(self.target)
         check_refinements(self.refine)
         for format in (self.ends, *self.weights.values(), *self.activations.values()):
             check_choice(as_choice(format), "formats")
@@ -168,9 +170,10 @@ def choices_from(data: object) -> Choices:
 
 
 def formats_for(place: Place, role: Role, accepts: Accepts) -> list[tuple[str, str]]:
-    """(value, words) of what can be chosen; widths that the target has, and float."""
+    """(value, words) of what can be chosen: widths that the target has, its formats that are no integers, and float."""
     offered = [(str(width), f"{width} bits") for width in WIDTHS if takes(accepts, width, role)]
-    return [("", "as the recipe"), *offered, *([] if place.operator == "Input" else [(FLOAT, FLOAT)])]
+    others = [(name, name) for name in getattr(accepts, role) if not isinstance(parse_format(name), Integer)]
+    return [("", "as the recipe"), *offered, *others, *([(FLOAT, FLOAT)] if accepts.floats and place.operator != "Input" else [])]
 
 
 def takes(accepts: Accepts, width: int, role: Role) -> bool:

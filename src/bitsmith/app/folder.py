@@ -4,7 +4,8 @@
     choices.json                 what is chosen at present
     calibration-<data>.stats     statistics, by the digest of the data
     float-<data>.json            the float network's evaluation, by the digest of the test data
-    attempts/3/                  one attempt: attempt.json, the network, its plan, report.html; renamed to its place when all is there
+    attempts/3/                  one attempt: attempt.json, the network (.onnx, or C in a .zip), its plan, its report; renamed to its
+                                 place when all is there
     exported/                    what the user liked
 """
 
@@ -14,6 +15,7 @@ import re
 import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,8 @@ from bitsmith.files import write_atomically
 
 KIND = "bitsmith app"
 VERSION = 1
+NUMBERED = re.compile(r"-(\d+)\.[a-z.]+$")          # a file of an attempt
+OLDEST = (1980, 1, 1, 0, 0, 0)                       # that an archive can say: the same content gives the same bytes
 UNFINISHED = re.compile(r"\.(new-|about\.json\.|choices\.json\.|(calibration|float)-[0-9a-f]+\.)")
 
 
@@ -80,12 +84,19 @@ class Folder:
         made.chmod(0o755)
         return made.rename(self.attempt(number))
 
+    def remove(self, number: int) -> None:
+        """Take an attempt away, all at once. What was exported stays."""
+        with self.new_attempt() as away:
+            self.attempt(number).rename(away / str(number))
+
     def attempt(self, number: int) -> Path:
         return self.path / "attempts" / str(number)
 
     def next_number(self) -> int:
-        """One more than the highest there is, readable or not."""
-        return 1 + max((int(e.name) for e in (self.path / "attempts").iterdir() if e.name.isdecimal()), default=0)
+        """One more than the highest there is, readable or not, or was exported."""
+        there = [int(e.name) for e in (self.path / "attempts").iterdir() if e.name.isdecimal()]
+        exported = [NUMBERED.search(e.name) for e in self.exported.iterdir()] if self.exported.is_dir() else []
+        return 1 + max([*there, *(int(found[1]) for found in exported if found)], default=0)
 
     def statistics(self, data: str) -> Path:
         return self.path / f"calibration-{data}.stats"
@@ -134,6 +145,15 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BitsmithError(f"'{path}' cannot be read: it holds no JSON object.")
     return found
+
+
+def pack(folder: Path, path: Path) -> None:
+    """All files of a folder in one archive, in a folder of the archive's name."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.iterdir()):
+            entry = zipfile.ZipInfo(f"{path.stem}/{file.name}", OLDEST)
+            entry.external_attr, entry.compress_type = 0o644 << 16, zipfile.ZIP_DEFLATED
+            archive.writestr(entry, file.read_bytes())
 
 
 def digest_of(path: Path, more: object = "") -> str:

@@ -9,7 +9,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from bitsmith.app.attempts import Attempt
-from bitsmith.app.choices import WIDTHS
+from bitsmith.app.choices import PLACES_TO_RUN, WIDTHS
 from bitsmith.app.rows import foreseen, groups_of, in_float, row_of
 from bitsmith.app.studio import MissingError, Preview, Studio
 from bitsmith.improving import REFINEMENTS
@@ -18,7 +18,6 @@ from bitsmith.report import confusion, pictures
 from bitsmith.report.page import make_environment
 from bitsmith.report.page import read as read_of_report
 from bitsmith.report.rows import Figure, Report
-from bitsmith.targets.onnx import TARGETS
 
 NEVER = -1
 
@@ -90,7 +89,7 @@ class Board:
         return {
             "studio": studio, "given": studio.given, "job": job, "cancelling": job is not None and job.unwanted.is_set(),
             "notice": studio.work.notice, "choices": studio.choices, "report": Report("", foreseen(studio.preview)),
-            "recipes": {name: told(getattr(recipes, name)) for name in recipes.__all__}, "targets": list(TARGETS), "widths": WIDTHS,
+            "recipes": {name: told(getattr(recipes, name)) for name in recipes.__all__}, "targets": PLACES_TO_RUN, "widths": WIDTHS,
             "refinements": list(REFINEMENTS), "counted": studio.statistics, "attempts": studio.attempts, "percent": percent,
             "in_float": in_float(studio.preview), "change": lambda before, after: Figure("", before, after, "share"),
         }

@@ -102,6 +102,9 @@ class Desk:
     async def again(self, request: Request) -> Response:
         return await self.do(request, lambda form: self.studio.choose_again(number_in(request)))
 
+    async def remove(self, request: Request) -> Response:
+        return await self.do(request, lambda form: self.studio.remove(number_in(request)))
+
     async def export(self, request: Request) -> Response:
         return await self.do(request, lambda form: self.studio.export(number_in(request)))
 
@@ -180,6 +183,7 @@ def make_app(studio: Studio, closing: Callable[[], bool] = lambda: False) -> Sta
     done = {
         "/calibrate": desk.calibrate, "/validate": desk.validate, "/cancel": desk.cancel, "/format": desk.format, "/recipe": desk.recipe,
         "/forget": desk.forget, "/again/{number}": desk.again, "/export/{number}": desk.export,
+        "/remove/{number}": desk.remove,
     }
     routes = [*(Route(path, answer, methods=["GET"]) for path, answer in shown.items()),
               *(Route(path, answer, methods=["POST"]) for path, answer in done.items())]

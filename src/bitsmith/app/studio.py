@@ -1,5 +1,6 @@
 """Everything that a page shows: the network, its statistics, what is chosen with its effect, and the attempts. Knows no browser."""
 
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,11 +18,11 @@ from bitsmith.analysis.evaluate import Evaluation
 from bitsmith.analysis.fingerprint import fingerprint
 from bitsmith.app.attempts import Attempt, evaluation_from, read_attempts
 from bitsmith.app.choices import Choices, Role, choices_from, places_of
-from bitsmith.app.folder import Folder, read_json, write_json
+from bitsmith.app.folder import Folder, pack, read_json, write_json
 from bitsmith.app.work import Job, Notice, Work
 from bitsmith.calibration.collection import Collection
 from bitsmith.calibration.statistics_file import load_statistics, save_statistics
-from bitsmith.errors import BitsmithError, RecipeError, StatisticsError
+from bitsmith.errors import BitsmithError, LoweringError, RecipeError, StatisticsError, TargetError
 from bitsmith.files import write_atomically
 from bitsmith.improving import Draft
 from bitsmith.loading.data import Data
@@ -30,6 +31,7 @@ from bitsmith.planning.plan import Plan
 from bitsmith.planning.recipe import FLOAT, Rule
 from bitsmith.report.rows import Layer, Tensor
 from bitsmith.targets import target_named
+from bitsmith.targets.c import CTarget
 
 T = TypeVar("T")
 
@@ -64,13 +66,17 @@ class Given:
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """What choices make of the network, in the rows of a report. Before calibration, `counted` is false, only weights are known."""
+    """What choices make of the network, in the rows of a report. Before calibration, `counted` is false, only weights are known.
+
+    obstacle   why the network cannot be written so, where the target is C; '' where it can
+    """
 
     choices: Choices
     plan: Plan
     tensors: tuple[Tensor, ...]
     layers: tuple[Layer, ...]
     counted: bool
+    obstacle: str = ""
 
     @property
     def bytes(self) -> tuple[int, int]:
@@ -126,7 +132,9 @@ class Studio:
             statistics, recipe = Collection({}), recipe.with_rules(Rule(activations=FLOAT))
         plan = workflow.make_plan(network, statistics, recipe=recipe, target=choices.target)
         tensors = tuple(describe_tensors(network.graph, plan, statistics, {}))
-        return Preview(choices, plan, tensors, tuple(describe_layers(network, plan, tensors)), self.statistics is not None)
+        counted = self.statistics is not None
+        obstacle = obstacle_to(network, plan, choices.target) if counted else ""
+        return Preview(choices, plan, tensors, tuple(describe_layers(network, plan, tensors)), counted, obstacle)
 
     def choose(self, choices: Choices) -> None:
         """Make these the present choices. Raises BitsmithError, and changes nothing, where they cannot be."""
@@ -177,6 +185,8 @@ class Studio:
         choices, recipe = self.choices, self.choices.as_recipe(self.places)
         if self.statistics is None and values_to_watch(self.given.network.graph, recipe, target_named(choices.target).accepts):
             raise StatisticsError("Calibrate first: these formats need the ranges of the network's values.")
+        if self.preview.obstacle:
+            raise TargetError(self.preview.obstacle)
         self.work.start("Quantizing and validating", lambda job: self._validate(job, choices))
 
     def _validate(self, job: Job, choices: Choices) -> Notice:
@@ -206,19 +216,18 @@ class Studio:
             plan = workflow.make_plan(given.network, statistics, recipe=recipe, target=choices.target)
         draft = Draft(given.network, given.network, statistics, plan, given.samples.watched(job), recipe, target)
         result = workflow.refined(draft, choices.target, job.step)
-        path, *more = result.write(made / f"{given.path.stem}.{choices.recipe}-{number}.onnx")
-        plans = [file for file in more if file.name.endswith(".plan.json")]
+        path, plan_path, extra = write_whole(result, made, f"{given.path.stem}.{choices.recipe}-{number}")
+        subject = path if path.suffix == ".onnx" else result
         with job.step("running the quantized network") as advance:
-            after = workflow.evaluate(path, given.measured.watched(job), against=given.network, progress=advance)
+            after = workflow.evaluate(subject, given.measured.watched(job), against=given.network, engine=result.engine, progress=advance)
         result = replace(result, float_evaluation=before, evaluation=after, tested=given.measured.watched(job))
         with job.step("comparing layers and answers"):
             result.report(path.with_suffix(".html"), title=path.name)
-        extra = [file for file in more if file not in plans]
         return Attempt(
             number, datetime.now(UTC).isoformat(timespec="seconds"), choices, before, after, given.measured.digest, given.samples.digest,
             (float_bytes(given.network.graph), sum(x.bytes for x in describe_layers(result.refined, result.plan, ()))),
             (given.path.stat().st_size, sum(file.stat().st_size for file in (path, *extra))),
-            {"network": path.name, "plan": plans[0].name, "report": path.with_suffix(".html").name}, tuple(file.name for file in extra),
+            {"network": path.name, "plan": plan_path.name, "report": path.with_suffix(".html").name}, tuple(file.name for file in extra),
         )
 
     def file_of(self, number: int, kind: str) -> Path:
@@ -241,6 +250,17 @@ class Studio:
         self.say(Notice("good", f"Attempt {number} was copied into '{target}': {', '.join(copy.name for copy in copies)}."))
         return copies
 
+    def remove(self, number: int) -> None:
+        """Take an attempt away for good; what was exported stays. Raises BitsmithError where there is none of this number."""
+        with self._lock:
+            gone = self.attempt(number)
+            try:
+                self.folder.remove(number)
+            except OSError as problem:
+                raise BitsmithError(f"Attempt {number} cannot be removed: {problem.strerror or problem}.") from problem
+            self.attempts = [attempt for attempt in self.attempts if attempt is not gone]
+            self.say(Notice("good", f"Attempt {number} was removed."))
+
     def close(self, seconds: float) -> None:
         """Cancel what runs, give it so long to end, and leave the folder to others."""
         self.work.cancel()
@@ -250,6 +270,32 @@ class Studio:
     def say(self, notice: Notice) -> None:
         self.work.notice = notice
         self.touch()
+
+
+def obstacle_to(network: ir.Model, plan: Plan, target: str) -> str:
+    """Why a network cannot be C with this plan; '' where it can, and for other targets."""
+    found = target_named(target)
+    if not isinstance(found, CTarget):
+        return ""
+    try:
+        found.translate(network, plan)
+    except (LoweringError, TargetError) as problem:
+        return str(problem)
+    return ""
+
+
+def write_whole(result: workflow.Quantized, made: Path, name: str) -> tuple[Path, Path, list[Path]]:
+    """(the network as one file, its plan, what it needs beside): an .onnx, or a folder of C packed into a .zip."""
+    if not isinstance(target_named(result.target), CTarget):
+        path, *more = result.write(made / f"{name}.onnx")
+        plan_path = path.with_suffix(".plan.json")
+        return path, plan_path, [file for file in more if file != plan_path]
+    folder, path, plan_path = made / "c", made / f"{name}.zip", made / f"{name}.plan.json"
+    plans = [file for file in result.write(folder) if file.name.endswith(".plan.json")]
+    pack(folder, path)
+    plans[0].rename(plan_path)
+    shutil.rmtree(folder)
+    return path, plan_path, []
 
 
 class MissingError(BitsmithError):

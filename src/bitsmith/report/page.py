@@ -54,7 +54,7 @@ def make_environment(load: Callable[[str], str | None]) -> Environment:
     names.globals |= {
         "draw_front": fronts.draw_front, "cost_text": fronts.cost_text,
         "heat_strip": pictures.heat_strip, "heat_axis": pictures.heat_axis, "draw_bits": pictures.draw_bits,
-        "draw_distribution": pictures.draw_distribution, "draw_channels": pictures.draw_channels,
+        "draw_distribution": pictures.draw_distribution, "draw_errors": pictures.draw_errors, "draw_channels": pictures.draw_channels,
         "draw_channel_bits": channel_map.draw_channel_bits, "rows_together": channel_map.rows_together,
         "class_name": confusion.class_name, "STATES": STATES, "sortable": sortable, "draw_loss": losses.draw_loss, "in_text": in_text,
     }

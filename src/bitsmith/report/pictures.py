@@ -242,6 +242,17 @@ def draw_distribution(tensor: Tensor) -> Markup:
     return frame(f"Distribution of {tensor.name} from {number(found.low)} to {number(found.high)}", body)
 
 
+def draw_errors(tensor: Tensor) -> Markup:
+    """How errors spread; lines stand on either side of 0, as far as rounding alone can lead."""
+    found = tensor.errors
+    if found is None:
+        return Markup("")
+    marks = [] if tensor.rounding is None else [place(found, end) for end in (-tensor.rounding, tensor.rounding)]
+    body = stretched(len(found.reals), steps(found.reals, max(found.reals), "bar")) + line(HEIGHT) + number_labels(found)
+    body += "".join(f'<path class="limit" d="M{LEFT + x * WIDTH:.0f} {TOP}v{HEIGHT}"/>' for x in marks if 0 <= x <= 1)
+    return frame(f"Errors of {tensor.name} from {number(found.low)} to {number(found.high)}", body)
+
+
 def place(found: Distribution, value: float) -> float:
     return (value - found.low) / (found.high - found.low)
 

@@ -185,8 +185,10 @@ class Tensor:
     format        '' in float
     low, high     ends of what its codes can say
     step          the distance of two codes; of the finest block, where there are several
+    rounding      the largest error that rounding alone can cause, where codes are equally far apart
     blocks        how many scales it has
     lost          which numbers they lose, by power of two; None in float
+    errors        how its errors spread, quantized minus float; None where nobody looked or all are alike
     channel_bits  its bits channel by channel, where these are known
     """
 
@@ -199,6 +201,7 @@ class Tensor:
     low: float | None = None
     high: float | None = None
     step: float | None = None
+    rounding: float | None = None
     blocks: int = 1
     clipped: float | None = None
     underflow: float | None = None
@@ -206,6 +209,7 @@ class Tensor:
     snr_db: float | None = None
     largest_error: float | None = None
     distribution: Distribution | None = None
+    errors: Distribution | None = None
     channels: Channels | None = None
     channel_bits: ChannelBits | None = None
 

@@ -5,7 +5,7 @@ const wide = matchMedia("(min-width: 70.01rem)");
 const WAIT = 1500;      // ms until a server that did not answer is asked again
 let seen = Number(document.body.dataset.seen), shown = null;
 /* What this tab looks at, so that it is there again when the tab is loaded again. */
-const kept = { get: name => sessionStorage.getItem(name), set: (name, value) => sessionStorage.setItem(name, value) };
+const kept = { get: name => sessionStorage.getItem(name), set: (name, value) => sessionStorage.setItem(name, value), drop: name => sessionStorage.removeItem(name) };
 
 const tell = text => { byId("problem").textContent = text; byId("problem").hidden = !text; };
 
@@ -33,9 +33,17 @@ function sortAgain() {
   head.querySelector("button").click();
 }
 
+/* An attempt that is gone is not shown any more. */
+function dropGone() {
+  const number = kept.get("attempt");
+  if (number === null || all(".open-attempt").some(button => button.dataset.number === number)) return;
+  byId("attempt").replaceChildren();
+  kept.drop("attempt");
+}
+
 function apply(parts) {
   for (const [id, html] of Object.entries(parts)) if (byId(id)) place(byId(id), html);
-  if ("attempts" in parts) sortAgain();
+  if ("attempts" in parts) { sortAgain(); dropGone(); }
   if (Object.keys(parts).some(id => /^g\d/.test(id))) { search(); mark(); if (shown !== null) look(shown, false); }
 }
 
@@ -101,6 +109,7 @@ function search() {
 document.addEventListener("click", event => {
   const button = event.target.closest("button");
   if (!button) return;
+  if (button.dataset.confirm && !confirm(button.dataset.confirm)) return;
   if (button.dataset.post) post(button.dataset.post);
   else if (button.matches(".look")) look(button.dataset.name);
   else if (button.matches(".open-attempt")) showAttempt(button.dataset.number);
