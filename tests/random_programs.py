@@ -32,11 +32,13 @@ from bitsmith.integer.program import Program
 from bitsmith.integer.requantization import FixedPoint
 from bitsmith.integer.rescaling import FixedAverage, FixedTotal
 from bitsmith.integer.windows import Window, dilated_sizes
-from bitsmith.numerics import Encoding, Integer
+from bitsmith.numerics import Encoding, Format, Integer, Signs
+from bitsmith.numerics.signs import BINARY, TERNARY
 from bitsmith.targets.c.firmware import Choices
 
 FORMATS = (Integer(8, signed=False), Integer(8, signed=False), Integer(8), Integer(16))
 NARROW = FORMATS[:3]
+WEIGHTS = (Integer(8), Integer(8), Integer(8), Integer(4), Integer(3), Integer(2), TERNARY, BINARY)
 
 
 class Maker:
@@ -45,9 +47,10 @@ class Maker:
     values  what there is to read: shape without the batch, and encoding
     """
 
-    def __init__(self, seed: int, *, formats: tuple[Integer, ...] = FORMATS, powers: bool = False) -> None:
+    def __init__(self, seed: int, *, formats: tuple[Format, ...] = FORMATS, weights: tuple[Format, ...] = WEIGHTS,
+                 powers: bool = False) -> None:
         self.random = np.random.default_rng(seed)
-        self.formats, self.powers = formats, powers
+        self.formats, self.weight_formats, self.powers = formats, weights, powers
         self.instructions: list[Instruction] = []
         self.values: dict[str, tuple[tuple[int, ...], Encoding]] = {}
         self.inputs: dict[str, Encoding | None] = {}
@@ -61,6 +64,8 @@ class Maker:
     def encoding(self) -> Encoding:
         form = self.pick(*self.formats)
         scale = 2.0 ** self.integer(-6, 0) if self.powers else float(np.float32(self.random.uniform(0.01, 1)))
+        if isinstance(form, Signs):
+            return Encoding(form, np.float32(scale), np.int32(0))
         return Encoding(form, np.float32(scale), np.int32(self.pick(form.lowest, form.highest, self.integer(form.lowest, form.highest))))
 
     def input(self, *shape: int) -> str:
@@ -92,8 +97,10 @@ class Maker:
         return CodeRange(codes.zero_point, low, self.integer(low, codes.high), codes.storage)
 
     def weights(self, *shape: int) -> tuple[Array, Array]:
-        """Of 8 or 4 bits, half of them at the ends; with a zero point now and then."""
-        form = self.pick(Integer(8), Integer(8), Integer(4))
+        """Half of them at the ends; with a zero point now and then."""
+        form = self.pick(*self.weight_formats)
+        if form == BINARY:
+            return self.random.choice([-1, 1], shape).astype(form.storage), np.zeros((), np.int32)
         ends = self.random.choice([form.lowest, form.highest, 0], shape)
         codes = np.where(self.random.integers(0, 2, shape) == 0, ends, self.random.integers(form.lowest, form.highest + 1, shape))
         zero = np.int32(self.integer(-3, 3)) if self.pick(True, False, False) else np.int32(0)

@@ -28,7 +28,8 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(app, words)
 
 
-@pytest.mark.parametrize("how", [[], ["--requantize", "shift"], ["--requantize", "float"], ["--recipe", "int4"]])
+@pytest.mark.parametrize("how", [[], ["--requantize", "shift"], ["--requantize", "float"], ["--recipe", "int4"],
+                                 ["--weights", "ternary"], ["--weights", "binary", "--requantize", "shift"]])
 def test_what_is_written_is_verified(here: Path, how: list[str]) -> None:
     written = run("quantize", "net.onnx", "--data", "data.npz", "--test", "data.npz", "--target", "c", *how, "-o", "firmware", "--json")
     assert written.exit_code == 0, written.output

@@ -34,6 +34,7 @@ from bitsmith.cli_options import (
     Statistics,
     TargetName,
     Tested,
+    Weights,
     Written,
 )
 from bitsmith.cli_parts import check_written, chosen_target, name_list, network_in, open_samples, show
@@ -145,6 +146,7 @@ def quantize(
     target: TargetName = "onnxruntime",
     requantize: Requantize = None,
     stats: Statistics = None,
+    weights: Weights = None,
     ends: Ends = None,
     everything: Everything = False,
     refine: Refine = None,
@@ -175,6 +177,7 @@ def quantize(
         raise DataError("Give --data or --stats, not both: statistics are what data become.")
     target = chosen_target(target, requantize)
     loaded, asked = bs.load(network), bs.load_recipe(recipe)
+    asked = asked if weights is None else asked.with_weights(weights)
     asked = asked if ends is None else asked.with_ends(ends)
     asked = asked if refine is None else asked.with_refinements(*name_list(refine))
     asked = asked if budget is None else asked.with_budget(read_budget(budget))

@@ -79,3 +79,10 @@ def test_recipes_that_do_not_exist() -> None:
         load_recipe("int7")
     with pytest.raises(RecipeError, match="No recipe is called"):
         load_recipe("nowhere/mine.toml")
+
+
+def test_weights_is_one_more_rule() -> None:
+    assert load_recipe("int4").with_weights("2").rules[-1] == Rule(weights=2)
+    assert load_recipe("int4").with_weights("binary").rules[-1] == Rule(weights="binary")
+    with pytest.raises(RecipeError, match="No format is called 'trinary'"):
+        load_recipe("int4").with_weights("trinary")

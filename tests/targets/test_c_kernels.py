@@ -2,6 +2,8 @@
 
 import dataclasses
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
@@ -18,8 +20,10 @@ from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import Convolve, MatrixMultiply, Reshape, Transpose
 from bitsmith.integer.program import Program
 from bitsmith.integer.windows import Window
-from bitsmith.numerics import Integer
+from bitsmith.numerics import Integer, parse_format
+from bitsmith.numerics.signs import BINARY, TERNARY
 from bitsmith.targets.c.firmware import Choices, translate
+from bitsmith.targets.c.products import pack
 from bitsmith.targets.c.source import write_source
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
@@ -46,6 +50,45 @@ def test_one_instruction(kind: str, tmp_path: Path) -> None:
             maker.input(*shape)
         cases.append(maker.case((ONE_BY_ONE[kind](maker, first),), samples=3))
     assert_same_codes(cases, tmp_path)
+
+
+PACKED = {"int4": "int4", "int3": "int3", "int2": "int2", "ternary": "int2_signs", "binary": "binary_signs"}
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("format", PACKED)
+def test_packed_weights(format: str, compiler: str, tmp_path: Path) -> None:
+    """Convolutions of all kinds and products; each in as few bits as its weights need."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    cases = []
+    for seed in range(8):
+        maker = Maker(seed, weights=(parse_format(format),))
+        image = maker.convolve(maker.input(maker.pick(2, 3, 6), *maker.sizes(2, 2, 7)))
+        cases.append(maker.case((image, maker.multiply(image)), samples=3))
+    assert_same_codes(cases, tmp_path, compiler=compiler)
+    assert any(f"weight_at_{PACKED[format].split('_')[0]}" in (tmp_path / f"n{i}.c").read_text() for i in range(8))
+
+
+@pytest.mark.parametrize("flags", [SANITIZED, ("-O2", "-march=native")])
+def test_signs_times_signs(flags: Sequence[str], tmp_path: Path) -> None:
+    """Padding and zeros among the codes, groups, transposed convolutions, windows of less and of more than a word, products."""
+    cases = []
+    for seed in range(16):
+        maker = Maker(seed, formats=(TERNARY,), weights=(BINARY,))
+        image = maker.input(maker.pick(2, 4, 12, 40), *maker.sizes(maker.pick(1, 2), 2, 5))
+        found = maker.convolve(image)
+        cases.append(maker.case((found, maker.multiply(found), maker.multiply(image)), samples=3))
+    assert_same_codes(cases, tmp_path, flags=flags)
+    kernels = Counter(call.parts.get("dot") for case in cases for call in case.firmware.calls)
+    assert kernels["dot_signs"] > 30
+
+
+@pytest.mark.parametrize(("weights", "size"), [
+    ([-8, 7, 0, 1, 2], 3), ([-4, 3, 0], 3), ([-2, 1, 0, 1, 1], 2), ([-1, 0, 1, 1], 1), ([-1, 1] * 4 + [1], 2), ([-9, 0], 2), ([200, 0], 4),
+])
+def test_bytes_of_packed_weights(weights: list[int], size: int) -> None:
+    assert pack(np.array(weights))[0].bytes == size
 
 
 @FEW

@@ -10,7 +10,7 @@ from bitsmith.calibration.ranges import Placing, parse_estimator
 from bitsmith.calibration.ranges.lp import lp
 from bitsmith.calibration.ranges.mse import mse
 from bitsmith.calibration.statistics import Statistics
-from bitsmith.numerics import Blocks, Encoding, Integer
+from bitsmith.numerics import Blocks, Encoding, Integer, Signs
 from bitsmith.numerics.formats import Array
 
 AT_ONCE = 2**18         # numbers
@@ -32,9 +32,10 @@ def find_block_ranges(numbers: Array, blocks: Blocks, placing: Placing, estimato
     if bare in (mse, lp):
         options = estimate.keywords if isinstance(estimate, partial) else {}
         power = 2.0 if bare is mse else options.get("power", 2.4)
-        rows = rows_of(blocks, numbers, 0.0)            # which costs nothing
+        rows = rows_of(blocks, numbers, np.nan if has_best_scale(placing) else 0.0)      # which costs nothing
         at_once = max(1, AT_ONCE // rows.shape[1])
-        found = np.concatenate([least_loss(rows[i:i + at_once], placing, power) for i in range(0, len(rows), at_once)])
+        find = best_signs if power == 2.0 and has_best_scale(placing) else partial(least_loss, power=power)
+        found = np.concatenate([find(part, placing) for part in (rows[i:i + at_once] for i in range(0, len(rows), at_once))])
     else:
         found = np.array([estimate(counted(row), placing) for row in rows_of(blocks, numbers, np.nan)])    # which is not counted
     return found[:, 0].reshape(shape), found[:, 1].reshape(shape)
@@ -64,6 +65,18 @@ def least_loss(rows: Array, placing: Placing, power: float) -> Array:
         return np.stack([row_losses(rows, placing.span(*ends), power) for ends in zip(low, high, strict=True)])
 
     return np.stack(find_ends(rows.min(axis=1).astype(np.float64), rows.max(axis=1).astype(np.float64), measure, placing.symmetric), 1)
+
+
+def has_best_scale(placing: Placing) -> bool:
+    """True for signs, whose least squared error needs no search."""
+    return isinstance(placing.format, Signs) and not placing.power_of_two
+
+
+def best_signs(rows: Array, placing: Placing) -> Array:
+    """[rows, 2]: the range of each row whose signs have the least squared error."""
+    assert isinstance(placing.format, Signs)
+    scale = placing.format.best_scale(rows)
+    return np.stack([-scale, scale], 1)
 
 
 def row_losses(rows: Array, encodings: Encoding, power: float) -> Array:

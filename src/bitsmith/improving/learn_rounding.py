@@ -13,8 +13,9 @@ from bitsmith.improving.draft import Draft, Progress
 from bitsmith.improving.gather_moments import SAMPLES, put_numbers, simulate_activations
 from bitsmith.improving.layers import Layer, find_layers
 from bitsmith.improving.round_weights import round_weights
-from bitsmith.numerics.encoding import Encoding
+from bitsmith.numerics import Encoding, Format, Integer
 from bitsmith.numerics.formats import Array
+from bitsmith.numerics.signs import TERNARY
 from bitsmith.running.session import Session
 from bitsmith.training.differentiable import without_meaning
 from bitsmith.training.reconstruct import Learned, Task, reconstruct
@@ -35,7 +36,7 @@ def learn_rounding(draft: Draft, progress: Progress | None = None) -> Draft:
     rounded = round_weights(draft)
     network, reasons = rounded.network.clone(), dict(rounded.plan.reasons)
     layers = {layer.weight: layer for layer in find_layers(draft.network.graph, draft.plan.encodings)[0]}
-    learnable = {name for name in layers if rounded.plan.encodings[name].format.integral}
+    learnable = {name for name in layers if has_neighbours(rounded.plan.encodings[name].format)}
     blocks, simulated = list(find_blocks(draft.network.graph, learnable)), simulate_activations(rounded)
     for number, block in enumerate(blocks):
         inside = [layers[v.name or ""] for node in block.nodes for v in node.inputs if v is not None and v.name in learnable]
@@ -44,6 +45,11 @@ def learn_rounding(draft: Draft, progress: Progress | None = None) -> Draft:
         if progress is not None:
             progress(number + 1, len(blocks))
     return replace(rounded, network=network, plan=replace(rounded.plan, reasons=reasons))
+
+
+def has_neighbours(format: Format) -> bool:
+    """True where every whole number between the ends is a code: what is learned is which of two neighbours to take."""
+    return isinstance(format, Integer) or format == TERNARY
 
 
 def check_torch() -> None:

@@ -10,6 +10,7 @@ from bitsmith.errors import RecipeError
 from bitsmith.numerics.arrays import Array as Array  # whoever speaks of formats speaks of arrays
 from bitsmith.numerics.minifloat import MINIFLOATS
 from bitsmith.numerics.powers_of_two import PowersOfTwo
+from bitsmith.numerics.signs import BINARY, TERNARY
 
 Ties = Literal["even", "away"]
 
@@ -161,23 +162,26 @@ class Integer:
 
 
 INTEGER = re.compile(r"(u?)int(\d+)(-restricted)?(-away)?")
+SIGNS = {format.name: format for format in (TERNARY, BINARY)}
 POWERS_OF_TWO = re.compile(r"pow2_(\d+)")
 
 
 def parse_format(name: str) -> Format:
-    """The format with this name: `int8`, `uint4`, `int8-restricted`, `int16-away`, `float8_e4m3`, `float16`, `pow2_4` ...
+    """The format with this name: `int8`, `uint4`, `int8-restricted`, `int16-away`, `float8_e4m3`, `float16`, `pow2_4`, `ternary` ...
 
     Raises RecipeError for a name that no format has.
     """
     if name in MINIFLOATS:
         return MINIFLOATS[name]
+    if name in SIGNS:
+        return SIGNS[name]
     if powers := POWERS_OF_TWO.fullmatch(name):
         return PowersOfTwo(int(powers[1]))
     found = INTEGER.fullmatch(name)
     if not found:
         raise RecipeError(
             f"No format is called {name!r}; there are int2 to int16 and uint2 to uint16, '-restricted' or '-away' added, "
-            f"{', '.join(MINIFLOATS)} and pow2_2 to pow2_4."
+            f"{', '.join(MINIFLOATS)}, pow2_2 to pow2_4, {' and '.join(SIGNS)}."
         )
     unsigned, bits, restricted, away = found.groups()
     return Integer(int(bits), signed=not unsigned, restricted=bool(restricted), ties="away" if away else "even")

@@ -12,6 +12,7 @@ from bitsmith.integer.instructions import Convolve, Dequantize, Instruction, Mat
 from bitsmith.integer.requantization import Requantize, product_multiplier
 from bitsmith.numerics import Blocks, Encoding, Integer
 from bitsmith.numerics.formats import Array
+from bitsmith.numerics.signs import BINARY
 from bitsmith.operators.operator import Operator, Parameter
 from bitsmith.operators.site import Site, known
 from bitsmith.operators.windows import read_window, transposed_window
@@ -146,6 +147,8 @@ def requantize(site: Site, scales: Array) -> Requantize | None:
     """The way back to codes; None where the result has no encoding."""
     if site.codes is None:
         return None
+    if site.target.format == BINARY:
+        return site.arithmetic.requantize.of(np.asarray(2, np.float32), replace(site.codes, zero_point=1))      # 2 a + 1 has a's sign
     return site.arithmetic.requantize.of(product_multiplier(site.encoding(0).scale, scales, site.target.scale), site.codes)
 
 

@@ -12,6 +12,7 @@ from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import Arithmetic, Constant, Instruction
 from bitsmith.numerics.encoding import Encoding
 from bitsmith.numerics.formats import Array
+from bitsmith.numerics.signs import BINARY
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Site:
         """Which codes may come out. Raises LoweringError where the result has no encoding."""
         if self.codes is None:
             raise LoweringError(f"The result of {self.name} has no encoding.")
+        if self.target.format == BINARY:
+            raise LoweringError(f"{self.name} has no integer arithmetic that ends in binary codes: products and tables have.")
         return self.codes
 
     def stored(self, index: int) -> Array:

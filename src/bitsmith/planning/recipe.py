@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bitsmith.calibration.ranges import parse_estimator
 from bitsmith.errors import RecipeError
-from bitsmith.numerics import parse_format
+from bitsmith.numerics import Format, Signs, parse_format
 
 FLOAT = "float"
 DYNAMIC = "dynamic"
@@ -99,6 +99,10 @@ class Recipe:
         """The same recipe with this format for the first and last layers; digits are a width."""
         return replace(self, ends=int(choice) if str(choice).isdecimal() else choice)
 
+    def with_weights(self, choice: str | int) -> "Recipe":
+        """The same recipe with one more rule: this format for all weights, but for those of its `ends`; digits are a width."""
+        return self.with_rules(Rule(weights=int(choice) if str(choice).isdecimal() else choice))
+
     def with_everything(self) -> "Recipe":
         """The same recipe, whatever the target advises."""
         return replace(self, everything=True)
@@ -137,8 +141,11 @@ def usual_estimator(bits: int) -> str:
     return "percentile:99.9999" if bits > 7 else "mse"
 
 
-def usual_weight_estimator(bits: int, granularity: str | None = None) -> str:
+def usual_weight_estimator(format: Format, granularity: str | None = None) -> str:
     """The same for weights: one scale for a whole tensor has few codes for most of them, unless the largest are clipped."""
+    if isinstance(format, Signs):
+        return "mse"
+    bits = format.bits
     return "lp:3" if bits < 3 or (bits < 5 and granularity == "tensor") else "min_max"
 
 

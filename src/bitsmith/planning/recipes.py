@@ -3,8 +3,8 @@
 from bitsmith.planning.recipe import DYNAMIC, FLOAT, Recipe, Rule
 
 __all__ = [
-    "best", "dynamic_int8", "int4", "int8", "int16", "per_tensor_int8", "weights_bfloat16", "weights_float8", "weights_float16",
-    "weights_int2", "weights_int3", "weights_int4", "weights_int8", "weights_pow2",
+    "best", "binary", "dynamic_int8", "int4", "int8", "int16", "per_tensor_int8", "ternary", "weights_bfloat16", "weights_float8",
+    "weights_float16", "weights_int2", "weights_int3", "weights_int4", "weights_int8", "weights_pow2",
 ]
 
 
@@ -31,6 +31,16 @@ def int16() -> Recipe:
 def int4() -> Recipe:
     """4-bit weights, 8-bit activations, first and last layers at 8 bits."""
     return Recipe("int4", (Rule(weights=4),), ends=8, refine=("round_weights",))
+
+
+def ternary() -> Recipe:
+    """Weights -1, 0 and 1 times a scale for each channel, 8-bit activations, first and last layers at 8 bits."""
+    return Recipe("ternary", (Rule(weights="ternary"),), ends=8, refine=("round_weights",))
+
+
+def binary() -> Recipe:
+    """Weights -1 and 1 times a scale for each channel, 8-bit activations, first and last layers at 8 bits: for networks trained so."""
+    return Recipe("binary", (Rule(weights="binary"),), ends=8, refine=("round_weights",))
 
 
 def weights_int8() -> Recipe:

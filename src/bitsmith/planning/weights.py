@@ -10,7 +10,7 @@ from bitsmith.calibration.block_ranges import find_block_ranges
 from bitsmith.calibration.ranges import Placing
 from bitsmith.errors import PlanError
 from bitsmith.graph import attribute, constant, input_at
-from bitsmith.numerics import Blocks, Encoding, Format, Integer, PowersOfTwo
+from bitsmith.numerics import Blocks, Encoding, Format, Integer, PowersOfTwo, Signs
 from bitsmith.numerics.encoding import LARGEST_SCALE, SMALLEST_SCALE, spanning
 from bitsmith.numerics.formats import Array
 from bitsmith.operators import Parameter, operator_of
@@ -23,6 +23,7 @@ LARGEST_BIAS = 2.0**30          # half of int32: the other half is left to the p
 ROOMY = "each takes {} in the file, since this target takes nothing narrower"
 ROOMS = {4: "half a byte", 8: "a whole byte", 16: "two bytes"}
 FINE_BIAS = 2.0**20             # codes that a bias gets where its channel has no weights that would set the scale
+FINEST_BIAS = 2.0**29           # the same where codes have no zero, so that such weights still add up to something
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def plan_weights(placement: Placement, accepts: Accepts, encodings: dict[str, En
 def reason_for(encoding: Encoding, asked: Rule, accepts: Accepts) -> str:
     """How a weight's encoding was found, and what its codes cost where that is more than their width."""
     format, room = encoding.format, accepts.stored_bits(encoding)
-    estimator = asked.weight_estimator or usual_weight_estimator(format.bits, asked.granularity)
+    estimator = asked.weight_estimator or usual_weight_estimator(format, asked.granularity)
     found = f"{estimator} of the weights, per {asked.granularity}" if format.scaled else "numbers as they are, without a scale"
     return f"{format.name}: {found}" + ("; " + ROOMY.format(ROOMS[room]) if room > format.bits else "")
 
@@ -101,7 +102,7 @@ def encode_weight(use: Use, accepts: Accepts) -> Encoding:
     if 0 in weights.shape:
         return Encoding(format, np.ones(blocks.shape(weights.shape), np.float32), np.zeros((), np.int32), blocks)
     placing = Placing(format, bool(asked.symmetric_weights), bool(asked.power_of_two))
-    estimator = asked.weight_estimator or usual_weight_estimator(format.bits, asked.granularity)
+    estimator = asked.weight_estimator or usual_weight_estimator(format, asked.granularity)
     low, high = find_block_ranges(weights, blocks, placing, estimator)
     return spanning(low, high, format, symmetric=placing.symmetric, power_of_two=placing.power_of_two, blocks=blocks)
 
@@ -168,7 +169,8 @@ def make_room(use: Use, bias: ir.Value, encodings: dict[str, Encoding]) -> str:
     largest = largest_bias(weight, np.abs(numbers(bias).astype(np.float64)), groups_of(use.node))
     scale = weight.scale.astype(np.float64).ravel()
     empty = (weight.blocks.reduce(np.maximum, np.abs(weights)) == 0).ravel() if weights.size else np.ones(scale.shape, bool)
-    wanted = np.where(empty & (largest > 0), largest / (step * FINE_BIAS), scale)
+    fine = FINEST_BIAS if isinstance(weight.format, Signs) and not weight.format.has_zero else FINE_BIAS
+    wanted = np.where(empty & (largest > 0), largest / (step * fine), scale)
     needed = np.maximum(largest / (step * LARGEST_BIAS), SMALLEST_SCALE / min(step, 1.0))
     wider = np.maximum(wanted, needed)
     if use.asked.power_of_two or isinstance(weight.format, PowersOfTwo):

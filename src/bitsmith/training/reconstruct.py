@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bitsmith.numerics.encoding import Encoding
 from bitsmith.numerics.formats import Array
+from bitsmith.numerics.signs import BINARY
 from bitsmith.training.differentiable import Tensor, run_nodes
 
 STRETCH, SHIFT = 1.2, -0.1          # of the sigmoid, so that it reaches 0 and 1 (Nagel 2020, equation 23)
@@ -162,7 +163,10 @@ def dropping(task: Task, chance: Any) -> Callable[[str, Tensor], Tensor]:
 
 def fake_quantize(value: Tensor, encoding: Encoding) -> Tensor:
     """Rounded and saturated; the gradient passes as if nothing had been rounded (straight-through), where nothing saturated."""
+    import torch
+
     scale, zero_point = float(encoding.scale), float(encoding.zero_point)
     low, high = encoding.format.lowest - zero_point, encoding.format.highest - zero_point
     steps = (value / scale).clamp(low, high)
-    return (steps + (steps.round() - steps).detach()) * scale
+    codes = torch.where(value < 0, -1.0, 1.0) if encoding.format == BINARY else steps.round()
+    return (steps + (codes - steps).detach()) * scale

@@ -7,7 +7,8 @@ from typing import Any
 from bitsmith.numerics.formats import Array
 from bitsmith.targets.c.stored import Stored
 
-SHORT = {"uint8_t": "u8", "int8_t": "s8", "uint16_t": "u16", "int16_t": "s16", "int32_t": "s32", "int64_t": "s64", "float": "f32"}
+SHORT = {"uint8_t": "u8", "int8_t": "s8", "uint16_t": "u16", "int16_t": "s16", "uint32_t": "u32", "int32_t": "s32", "int64_t": "s64",
+         "float": "f32"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from bitsmith.targets.c.cortex_m_rounding import finish_fields, finish_multiplie
 from bitsmith.targets.c.elementwise import describe_sum, growth, sum_type
 from bitsmith.targets.c.geometry import Geometry
 from bitsmith.targets.c.portable import PORTABLE
-from bitsmith.targets.c.products import describe_convolution, describe_product, pack, steps_of
+from bitsmith.targets.c.products import describe_convolution, describe_product, packs, steps_of
 from bitsmith.targets.c.rounding import code_fields
 from bitsmith.targets.c.stored import Stored, channels_last
 
@@ -40,8 +40,8 @@ def describe_fast_convolution(step: Convolve, place: Place) -> list[Call]:
 
 
 def packed(weights: Array, zero_point: Array) -> bool:
-    """True for weights of four bits, which stay packed."""
-    return pack(steps_of(weights, zero_point, 0))[1] == "weight_at_int4"
+    """True for weights of up to four bits, which stay packed."""
+    return packs(steps_of(weights, zero_point, 0))
 
 
 def convolve_call(step: Convolve, geometry: Geometry, source: Stored, result: Stored) -> Call | None:
@@ -124,7 +124,7 @@ def describe_fast_product(step: MatrixMultiply, place: Place) -> list[Call]:
     assert step.weights_zero_point is not None
     steps = step.weights.astype(np.int32) - step.weights_zero_point
     steps = np.ascontiguousarray((steps[source.places()] if len(source.shape) == 1 else steps).T)
-    if pack(steps)[1] == "weight_at_int4":
+    if packs(steps):
         return describe_product(step, place)
     terms = steps.shape[1]
     made = pair_call(step, rows_geometry(source.count // max(1, terms), terms), steps[..., None, None], source, result)

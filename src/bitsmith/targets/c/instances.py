@@ -10,8 +10,10 @@ from bitsmith.targets.c.call import SHORT, Call
 
 MARK = "/* kernel */\n"
 # each part before those that call it
-ORDER = ("requantize", "weight_at", "dot", "dsp", "saturate", "extend", "widen", "strip", "terms", "block", "taps", "finish")
-TOLD_APART = ("int4", "from_zero", "shift", "between", "wide")     # variants of parts that have the same types
+ORDER = ("requantize", "weight_at", "weigh", "popcount", "squeeze", "dot", "dsp", "saturate", "extend", "widen", "strip", "terms", "block",
+         "taps", "finish")
+# variants of parts that have the same types
+TOLD_APART = ("int2", "int3", "int4", "binary", "signs", "from_zero", "shift", "between", "wide")
 
 
 @cache

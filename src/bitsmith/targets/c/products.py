@@ -9,13 +9,16 @@ from bitsmith.errors import TargetError
 from bitsmith.integer.bounds import weighted
 from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import Convolve, MatrixMultiply
+from bitsmith.integer.windows import Window
 from bitsmith.numerics.formats import Array
 from bitsmith.targets.c.call import Call, Entries, Fields, Place, Table
 from bitsmith.targets.c.geometry import Geometry, furthest
 from bitsmith.targets.c.rounding import rounding_fields, rounding_part
 from bitsmith.targets.c.stored import Stored, nest
 
-INT4 = (-8, 7)
+WIDTHS = {2: "weight_at_int2", 3: "weight_at_int3", 4: "weight_at_int4"}         # bits of weights that are packed -> how one is read
+WORD = 32
+ZERO = np.zeros((), np.int32)
 
 
 def describe_convolution(step: Convolve, place: Place) -> list[Call]:
@@ -26,7 +29,8 @@ def describe_convolution(step: Convolve, place: Place) -> list[Call]:
     spread = prod(geometry.spread) > 1
     if step.weights.shape[1] == 1 and len(step.weights) == step.groups > 1 and not spread:
         return [depthwise_call(step, place, geometry, source, result)]
-    single = prod(step.window.kernel) == step.groups == 1 and not any(map(any, step.window.pads)) and not spread
+    signs = are_signs(step.weights, step.weights_zero_point) and reads_signs(step.source, source)
+    single = prod(step.window.kernel) == step.groups == 1 and not signs and not any(map(any, step.window.pads)) and not spread
     call = pointwise_call if single and geometry.steps[2] == 1 else convolve_call
     return [call(step, place, geometry, source, result)]
 
@@ -35,7 +39,9 @@ def convolve_call(step: Convolve, place: Place, geometry: Geometry, source: Stor
     inner, outer = step.weights.shape[1], len(step.weights) // step.groups
     ordered = np.moveaxis(steps_of(step.weights, step.weights_zero_point, 0), 1, -1).reshape(len(step.weights), -1)
     bias, dot = fold_zero(ordered, step.bias, step.source)
-    weights, unpack = pack(ordered)
+    signs = are_signs(step.weights, step.weights_zero_point) and reads_signs(step.source, source)
+    weights, parts = pack_words(ordered) if signs else pack(ordered)
+    terms = inner * prod(step.window.kernel)
     entries: Entries = geometry.fields() | {
         "in_channels": inner, "out_channels": outer, "groups": step.groups, "spread_y": geometry.spread[0], "spread_x": geometry.spread[1],
         "zero": step.source.zero_point}
@@ -43,8 +49,8 @@ def convolve_call(step: Convolve, place: Place, geometry: Geometry, source: Stor
         "convolve", {"source_t": source.c_type, "weight_t": weights.c_type, "result_t": result.c_type},
         Fields({**entries, "weights": weights, "bias": bias, "rounding": rounding_fields(requantize_of(step), place.rounding)}),
         step.inputs, step.output, f"convolution {geometry.says()}, {geometry.channels} -> {len(step.weights)} channels",
-        {**rounding_part(place.rounding), "weight_at": unpack, "dot": dot},
-        geometry.leads(step.inputs[0], source, result), inner * prod(step.window.kernel) * source.width,
+        {"dot": dot, "squeeze": "squeeze", **parts, **rounding_part(place.rounding)},
+        geometry.leads(step.inputs[0], source, result), squeezed_bytes(terms) if signs else terms * source.width,
         step.weights[0].size * result.count, trails=geometry.trails(step.inputs[0], source, result),
     )
 
@@ -52,7 +58,7 @@ def convolve_call(step: Convolve, place: Place, geometry: Geometry, source: Stor
 def pointwise_call(step: Convolve, place: Place, geometry: Geometry, source: Stored, result: Stored) -> Call:
     ordered = steps_of(step.weights, step.weights_zero_point, 0).reshape(len(step.weights), -1)
     bias, dot = fold_zero(ordered, step.bias, step.source)
-    weights, unpack = pack(ordered)
+    weights, parts = pack(ordered)
     rows, columns = (step * stride for step, stride in zip(geometry.steps, geometry.window.strides, strict=False))
     entries: Entries = {"out_height": geometry.outputs[0], "out_width": geometry.outputs[1], "in_channels": geometry.channels,
                "out_channels": len(ordered), "row_step": rows, "column_step": columns, "zero": step.source.zero_point}
@@ -60,7 +66,7 @@ def pointwise_call(step: Convolve, place: Place, geometry: Geometry, source: Sto
         "pointwise", {"source_t": source.c_type, "weight_t": weights.c_type, "result_t": result.c_type},
         Fields({**entries, "weights": weights, "bias": bias, "rounding": rounding_fields(requantize_of(step), place.rounding)}),
         step.inputs, step.output, f"convolution {geometry.says()}, {geometry.channels} -> {len(ordered)} channels",
-        {**rounding_part(place.rounding), "weight_at": unpack, "dot": dot},
+        {"dot": dot, **parts, **rounding_part(place.rounding)},
         geometry.leads(step.inputs[0], source, result), macs=step.weights[0].size * result.count,
         trails=geometry.trails(step.inputs[0], source, result),
     )
@@ -68,7 +74,7 @@ def pointwise_call(step: Convolve, place: Place, geometry: Geometry, source: Sto
 
 def depthwise_call(step: Convolve, place: Place, geometry: Geometry, source: Stored, result: Stored) -> Call:
     taps = steps_of(step.weights, step.weights_zero_point, 0).reshape(len(step.weights), -1).T
-    weights, unpack = pack(taps)
+    weights, parts = pack(taps)
     bias = np.zeros(len(step.weights), np.int32) if step.bias is None else step.bias
     entries: Entries = geometry.fields() | {"channels": geometry.channels, "zero": step.source.zero_point}
     return Call(
@@ -76,7 +82,7 @@ def depthwise_call(step: Convolve, place: Place, geometry: Geometry, source: Sto
         Fields({**entries, "weights": weights, "bias": Table(bias, "int32_t"),
                 "rounding": rounding_fields(requantize_of(step), place.rounding)}),
         step.inputs, step.output, f"convolution {geometry.says()} of each of {geometry.channels} channels",
-        {**rounding_part(place.rounding), "weight_at": unpack},
+        {**parts, **rounding_part(place.rounding)},
         geometry.leads(step.inputs[0], source, result), macs=step.weights[0].size * result.count,
         trails=geometry.trails(step.inputs[0], source, result),
     )
@@ -97,8 +103,10 @@ def multiply_call(step: MatrixMultiply, stored_weights: Array, place: Place) -> 
     assert step.weights_zero_point is not None
     steps = stored_weights.astype(np.int32) - step.weights_zero_point
     ordered = steps[source.places()] if len(source.shape) == 1 else steps          # rows in the order of memory
+    if are_signs(steps) and reads_signs(step.source, source):
+        return signs_call(step, np.ascontiguousarray(ordered.T), place)
     bias, dot = fold_zero(np.ascontiguousarray(ordered.T), step.bias, step.source)
-    weights, unpack = pack(np.ascontiguousarray(ordered.T))
+    weights, parts = pack(np.ascontiguousarray(ordered.T))
     terms, outputs = steps.shape
     rows = source.count // max(1, terms)
     entries: Entries = {"rows": rows, "terms": terms, "outputs": outputs, "zero": step.source.zero_point, "weights": weights, "bias": bias}
@@ -108,8 +116,17 @@ def multiply_call(step: MatrixMultiply, stored_weights: Array, place: Place) -> 
         "multiply", {"source_t": source.c_type, "weight_t": weights.c_type, "result_t": result.c_type},
         Fields({**entries, "rounding": rounding_fields(requantize_of(step), place.rounding)}), step.inputs, step.output,
         f"matrix product, {rows} x {terms} by {terms} x {outputs}",
-        {**rounding_part(place.rounding), "weight_at": unpack, "dot": dot}, {step.inputs[0]: lead}, 0, terms * result.count,
+        {"dot": dot, **parts, **rounding_part(place.rounding)}, {step.inputs[0]: lead}, 0, terms * result.count,
     )
+
+
+def signs_call(step: MatrixMultiply, weights: Array, place: Place) -> Call:
+    """Rows are pixels of an image of one line: a convolution of signs, whose windows are squeezed to bits."""
+    source, result, terms = place.stored[step.inputs[0]], place.stored[step.output], weights.shape[1]
+    line = Stored((terms, source.count // terms), source.kind, (terms, source.count // terms), (1, 0))
+    one, columns = Window.of((1,)), weights[..., None]
+    made = Convolve((step.inputs[0],), step.output, step.source, columns, ZERO, one, step.bias, requantize=step.requantize)
+    return convolve_call(made, place, Geometry.of(line, one, step.output), line, result)
 
 
 def pair_call(step: MatrixMultiply, place: Place) -> Call:
@@ -166,14 +183,50 @@ def fold_zero(weights: Array, bias: Array | None, source: CodeRange) -> tuple[Ta
     return Table(start, "int32_t"), "dot_from_zero"
 
 
-def pack(weights: Array) -> tuple[Table, str]:
-    """(as they lie in flash, how one is read): two to the byte where four bits hold them, else whole bytes or 16 bits."""
+def pack(weights: Array) -> tuple[Table, dict[str, str]]:
+    """(as they lie in flash, how one is read and multiplied): as few bits as hold all of them, up to 4, else whole bytes or 16 bits."""
     flat = weights.reshape(-1)
     low, high = int(flat.min(initial=0)), int(flat.max(initial=0))
-    if INT4[0] <= low and high <= INT4[1]:
-        even = np.concatenate([flat, np.zeros(len(flat) % 2, flat.dtype)])
-        return Table((even[0::2] & 15) | ((even[1::2] & 15) << 4), "uint8_t"), "weight_at_int4"
-    return Table(flat, "int8_t" if fits_int8(low, high) else "int16_t"), "weight_at"
+    weigh = "weigh_signs" if max(-low, high) <= 1 else "weigh"
+    if are_signs(flat):
+        return Table(in_bits(flat < 0, 1), "uint8_t"), {"weight_at": "weight_at_binary", "weigh": weigh}
+    for bits, unpack in WIDTHS.items():
+        if -(1 << (bits - 1)) <= low and high < 1 << (bits - 1):
+            packed = np.pad(in_bits(flat, bits), (0, 8 % bits and 1))       # a weight that crosses bytes is read from two of them
+            return Table(packed, "uint8_t"), {"weight_at": unpack, "weigh": weigh}
+    return Table(flat, "int8_t" if fits_int8(low, high) else "int16_t"), {"weight_at": "weight_at", "weigh": weigh}
+
+
+def packs(weights: Array) -> bool:
+    """True for weights that lie in flash in less than a byte."""
+    return int(weights.min(initial=0)) >= -8 and int(weights.max(initial=0)) <= 7
+
+
+def in_bits(numbers: Array, bits: int) -> Array:
+    """The lowest bits of each number, one after the other from the lowest bit of the first byte on."""
+    return np.packbits((numbers.astype(np.int32)[:, None] >> np.arange(bits)) & 1, bitorder="little")
+
+
+def pack_words(weights: Array) -> tuple[Table, dict[str, str]]:
+    """The same for signs that meet signs, [outputs, terms]: each output's bits begin with a new word."""
+    bits = np.pad(weights < 0, ((0, 0), (0, -weights.shape[1] % WORD)))
+    words = np.packbits(bits, axis=1, bitorder="little").reshape(-1).view("<u4")
+    return Table(words, "uint32_t"), {"dot": "dot_signs", "squeeze": "squeeze_signs", "popcount": "popcount"}
+
+
+def squeezed_bytes(terms: int) -> int:
+    """Of a window: as it is gathered, and as what `squeeze_signs` makes of it."""
+    return max(terms, 4 + 8 * -(-terms // WORD))
+
+
+def are_signs(weights: Array, zero_point: Array = ZERO) -> bool:
+    """True where all weights are -1 or 1, counted from their zero point."""
+    return weights.size > 0 and not zero_point.any() and bool((np.abs(weights) == 1).all())
+
+
+def reads_signs(source: CodeRange, stored: Stored) -> bool:
+    """True where codes are -1, 0 and 1, or some of these."""
+    return stored.c_type == "int8_t" and source.zero_point == 0 and source.low >= -1 and source.high <= 1
 
 
 def fits_int8(low: int, high: int) -> bool:

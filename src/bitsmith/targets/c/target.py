@@ -18,9 +18,9 @@ from bitsmith.targets.c.flavours import FLAVOURS
 from bitsmith.targets.c.sizes import input_sizes
 from bitsmith.targets.c.source import write_source
 
-ACTIVATIONS = ("uint8", "int8", "int16", "uint16", *(f"uint{bits}" for bits in (7, 6, 5, 4, 3, 2)))
+ACTIVATIONS = ("uint8", "int8", "int16", "uint16", *(f"uint{bits}" for bits in (7, 6, 5, 4, 3, 2)), "ternary", "binary")
 ROUNDINGS = ("multiplier", "shift", "float")
-WEIGHTS = ("int8", "int4", *(f"int{bits}" for bits in (7, 6, 5, 3, 2)))
+WEIGHTS = ("int8", "int4", *(f"int{bits}" for bits in (7, 6, 5, 3, 2)), "ternary", "binary")
 
 
 @dataclass(frozen=True)

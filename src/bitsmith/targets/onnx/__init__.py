@@ -10,6 +10,7 @@ from bitsmith.targets.onnx.target import OnnxTarget
 SIGNED = ("int8", "int4", "int16", *(f"int{b}" for b in (2, 3, 5, 6, 7)))
 UNSIGNED = ("uint8", "uint4", "uint16", *(f"uint{b}" for b in (2, 3, 5, 6, 7)))
 FLOATS = ("float16", "bfloat16", "float8_e4m3", "float8_e5m2")
+SIGNS = ("ternary", "binary")
 POWERS = ("pow2_4", "pow2_3", "pow2_2")
 LONG = tuple(f"{sign}int{bits}" for sign in ("u", "") for bits in range(9, 16))
 
@@ -17,7 +18,7 @@ ONNXRUNTIME = OnnxTarget(
     Accepts(
         "onnxruntime",
         activations=(*UNSIGNED, *LONG),         # s8 x s8 products run at a twentieth of the speed of u8 x s8 on x86
-        weights=(*SIGNED, *FLOATS, *POWERS),
+        weights=(*SIGNED, *FLOATS, *POWERS, *SIGNS),
         ends_in_float=ENDS_IN_FLOAT,
         tensor_scales=frozenset({"Gemm"}),
         whole_bytes=True,
@@ -33,6 +34,9 @@ TENSORRT = OnnxTarget(
     ),
 )
 STANDARD = OnnxTarget(
-    Accepts("onnx", activations=(*UNSIGNED, *SIGNED, *LONG), weights=(*SIGNED, *UNSIGNED, *FLOATS, *POWERS), ends_in_float=ENDS_IN_FLOAT),
+    Accepts(
+        "onnx", activations=(*UNSIGNED, *SIGNED, *LONG, *SIGNS), weights=(*SIGNED, *UNSIGNED, *FLOATS, *POWERS, *SIGNS),
+        ends_in_float=ENDS_IN_FLOAT,
+    ),
 )
 TARGETS = {t.accepts.target: t for t in (ONNXRUNTIME, TENSORRT, STANDARD)}

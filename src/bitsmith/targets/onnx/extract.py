@@ -1,7 +1,7 @@
 """Takes the Q/DQ out of a file and gives back the network in float with the plan that the file carries."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -10,9 +10,10 @@ from bitsmith.errors import BitsmithError
 from bitsmith.graph import attribute, constant, input_at, integers
 from bitsmith.numerics import Blocks, Encoding, Format, Integer
 from bitsmith.numerics.formats import Array
+from bitsmith.numerics.signs import BINARY
 from bitsmith.planning.plan import Plan
 from bitsmith.targets.onnx.constants import FORMATS, codes_in
-from bitsmith.targets.onnx.insert import ON_CODES
+from bitsmith.targets.onnx.insert import ON_CODES, SIGN
 
 
 @dataclass
@@ -113,6 +114,10 @@ def read_clip(reader: Reader, node: ir.Node) -> None:
     value, encoding = known or (None, None)
     if value is None or encoding is None or low is None or high is None:
         return
+    if encoding == SIGN and (low[0], high[0]) == (BINARY.lowest, BINARY.highest):
+        reader.codes[node.outputs[0]] = (value, Encoding(BINARY, np.ones((), np.float32), np.zeros((), np.int32)))      # a DQ has the scale
+        reader.code_names[value] = node.outputs[0].name or ""
+        return
     bits = (high[0] - low[0] + 1).bit_length() - 1
     restricted = 2**bits != high[0] - low[0] + 1
     format = Integer(max(2, bits + restricted), signed=low[0] < 0, restricted=restricted)
@@ -136,6 +141,8 @@ def read_dequantize(reader: Reader, node: ir.Node) -> None:
         read_constant(reader, node, codes)
     elif codes in reader.codes:
         value, encoding = reader.codes[codes]
+        if encoding is not None and encoding.format == BINARY and (scale := constant(input_at(node, 1))) is not None:
+            encoding = replace(encoding, scale=scale.reshape(encoding.scale.shape))
         if encoding is not None and not same_steps(encoding, node):
             return
         reader.encodings.pop(value.name or "", None)

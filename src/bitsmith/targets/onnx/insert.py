@@ -7,7 +7,8 @@ import onnx_ir as ir
 
 from bitsmith.errors import PlanError, TargetError
 from bitsmith.graph import activations, attribute, constant, input_at
-from bitsmith.numerics import Encoding, Integer
+from bitsmith.numerics import Encoding, Integer, Signs
+from bitsmith.numerics.encoding import SMALLEST_SCALE
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
 from bitsmith.rewrites.edits import discard
@@ -17,6 +18,8 @@ from bitsmith.targets.onnx.constants import container, stored, stored_blocks
 # Movements whose kernels take 8-bit codes.
 ON_CODES = {"Pad", "Slice", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Split", "Gather", "MaxPool", "Concat"}
 IR_VERSION = 10
+# What QuantizeLinear makes signs with, before they are clipped to -1 and 1: 0 becomes 1, and all else leaves the range.
+SIGN = Encoding(Integer(8), np.asarray(SMALLEST_SCALE, np.float32), np.asarray(1, np.int32))
 
 
 @dataclass
@@ -115,7 +118,7 @@ class Readers:
 
 def quantize_value(writer: Writer, value: ir.Value, encoding: Encoding) -> None:
     """Q and DQ behind a computed value, or DQ alone where codes were only moved."""
-    if not isinstance(encoding.format, Integer):
+    if not isinstance(encoding.format, Integer | Signs):
         raise TargetError(f"'{value.name}' is computed and has format {encoding.format.name} in the plan; only constants may have it.")
     if encoding.scale.size != 1:
         raise TargetError(f"'{value.name}' is computed and has {encoding.scale.size} scales in the plan; only constants may have several.")
@@ -141,6 +144,8 @@ def quantize(writer: Writer, value: ir.Value, codes: ir.Value, encoding: Encodin
     """QuantizeLinear, and a Clip where the format is narrower than its container. Returns the last node."""
     format, node = encoding.format, value.producer()
     limits = np.iinfo(format.storage)
+    if isinstance(format, Signs) and not format.has_zero:
+        scales, _ = writer.add_scales(f"{codes.name}_sign", SIGN, ir.DataType.INT8)
     narrow = (format.lowest, format.highest) != (limits.min, limits.max)
     if narrow and format.bits > 8:       # no runtime clips 16-bit codes; the ends of the range, as reals, do the same
         value = clip(writer, node, value, [encoding.lowest, encoding.highest], f"{codes.name}_clipped")

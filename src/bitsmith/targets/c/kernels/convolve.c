@@ -1,5 +1,6 @@
 #include <string.h>
 #include "dot.c"
+#include "squeeze.c"
 #include "requantize_multiplier.c"
 typedef uint8_t result_t;
 /* kernel */
@@ -71,6 +72,7 @@ KERNEL void convolve(const struct convolve *layer, const source_t *source, resul
             result_t *pixel = result + (y * layer->out_width + x) * (layer->groups * layer->out_channels);
             for (int32_t group = 0; group < layer->groups; group++) {
                 convolve_gather(layer, source + group * layer->in_channels * layer->channel_step, y, x, window);
+                squeeze(window, terms);
                 for (int32_t k = 0; k < layer->out_channels; k++) {
                     const int32_t channel = group * layer->out_channels + k;
                     const int32_t sum = dot(window, layer->zero, layer->weights, channel * terms, terms, layer->bias[channel]);

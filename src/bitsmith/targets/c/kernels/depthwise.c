@@ -1,4 +1,5 @@
 #include "weight_at.c"
+#include "weigh.c"
 #include "requantize_multiplier.c"
 typedef uint8_t source_t;
 typedef uint8_t result_t;
@@ -31,7 +32,8 @@ KERNEL int32_t depthwise_sum(const struct depthwise *layer, const source_t *sour
             const int32_t column = left + j * layer->dilation_x;
             if (row >= 0 && row < layer->in_height && column >= 0 && column < layer->in_width) {
                 const int32_t code = source[row * layer->row_step + column * layer->column_step];
-                sum += (code - layer->zero) * weight_at(layer->weights, (i * layer->kernel_width + j) * layer->channels + channel);
+                const int32_t at = (i * layer->kernel_width + j) * layer->channels + channel;
+                sum += weigh(code - layer->zero, weight_at(layer->weights, at));
             }
         }
     }

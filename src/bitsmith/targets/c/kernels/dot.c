@@ -1,4 +1,5 @@
 #include "weight_at.c"
+#include "weigh.c"
 typedef uint8_t source_t;
 /* kernel */
 /* sum + codes * weights; the codes' zero point is part of the sum already. */
@@ -6,7 +7,7 @@ KERNEL int32_t dot(const source_t *codes, int32_t zero, const weight_t *weights,
 {
     (void)zero;
     for (int32_t i = 0; i < count; i++) {
-        sum += codes[i] * weight_at(weights, at + i);
+        sum += weigh(codes[i], weight_at(weights, at + i));
     }
     return sum;
 }
