@@ -101,6 +101,7 @@ def show_plan(plan: "Plan") -> Shown:
     shown: Shown = [Text(f"plan: {used}" + (f", {many(len(plan.dynamic), 'value')} found at run time" if plan.dynamic else ""))]
     shown += [Text(f"left out: {printable(str(why))}") for why in plan.made_with.get("left_out", {}).values()]
     shown += [table("tried", ["step", "gain", "seconds", ""], rows_tried(plan))] if "tried" in plan.made_with else []
+    shown += [Text(told_of_choice(plan))] if "chosen_on" in plan.made_with else []
     return [*shown, table("worth knowing", ["what was decided", "for"], rows, left=2)] if rows else shown
 
 
@@ -108,6 +109,13 @@ def rows_tried(plan: "Plan") -> list[list[Any]]:
     """What choosing among refinements tried, and what each step gained in signal to noise of the outputs."""
     return [[one["step"], "no time" if one["gain_db"] is None else f"{one['gain_db']:+.1f} dB", f"{one['seconds']:.1f}",
              "kept" if one["kept"] else ""] for one in plan.made_with["tried"]]
+
+
+def told_of_choice(plan: "Plan") -> str:
+    """With what, and how long, choosing measured."""
+    told = plan.made_with["chosen_on"]
+    which = "held out from calibration" if told["held_out"] else "that calibrated, too: there were too few to hold any out"
+    return f"gains were measured on {many(told['samples'], 'sample')} {which}; {told['seconds']:.1f} s of {told['budget']:g} s"
 
 
 def many(count: int, what: str) -> str:

@@ -21,8 +21,8 @@ from bitsmith.analysis.search_points import load_search
 from bitsmith.analysis.search_problem import problem_for
 from bitsmith.analysis.search_samples import check_apart, halves
 from bitsmith.analysis.sensitivity import choices_for
-from bitsmith.analysis.sensitivity_samples import spread
 from bitsmith.errors import BitsmithError, DataError, RecipeError
+from bitsmith.loading.draw import spread
 from bitsmith.planning.recipe import Rule, load_recipe
 from bitsmith.planning.recipe_text import to_toml
 from bitsmith.running.session import Session

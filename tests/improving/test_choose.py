@@ -1,37 +1,90 @@
 """What helps is kept, what does not is not, all of it is said, and the budget is kept."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+
 import numpy as np
+import onnx
 import pytest
 
 import bitsmith as bs
 from bitsmith.errors import RecipeError
 from bitsmith.improving import choose as room
-from bitsmith.improving.choose import Choice, choose, stages_for
+from bitsmith.improving import refine_draft
+from bitsmith.improving.choose import FEWEST, Choice, OutOfTimeError, Watched, choose, split, stages_for
 from bitsmith.improving.draft import Draft
 from bitsmith.improving.loss import OutputLoss
+from bitsmith.loading.data import Data
 from bitsmith.planning.recipe import Recipe, Rule, from_mapping, load_recipe, to_mapping
+from bitsmith.workflow import first_draft
 from tests.improving.test_draft import draft
-from tests.networks import conv_bn_relu, feeds
+from tests.networks import conv_bn_relu, feeds, swish
 
 NARROW = Recipe("narrow", (Rule(weights=4, activations=4),), everything=True)
 
 
-def relative_loss(one: Draft) -> float:
+def lost(one: Draft, on: Data) -> float:
     """Squared distance of the outputs from those in float, over all samples at once."""
-    assert one.data is not None
-    loss = OutputLoss(one.original, [dict(batch) for batch in one.data], None)
-    return Choice(one, loss, float("inf")).lost
+    return Choice(one, OutputLoss(one.original, [dict(batch) for batch in on], None), float("inf")).lost
+
+
+def recalibrated(one: Draft) -> tuple[Draft, Data]:
+    """The draft as choosing begins with it, and the samples held out."""
+    fitted, held = split(one.samples("test"))
+    return replace(one, data=fitted).replanned(one.network, "test"), held
 
 
 def test_the_choice_never_loses_more_than_the_draft_that_it_began_with() -> None:
-    before = draft(NARROW)
-    after = choose(before)
+    before, held = recalibrated(draft(NARROW))
+    after = choose(draft(NARROW))
     tried = after.plan.made_with["tried"]
-    assert relative_loss(after) <= relative_loss(before)
-    assert {one["step"] for one in tried} >= {"equalize", "ranges by mse", "round_weights", "correct_bias", "search_ranges"}
+    assert {one["step"] for one in tried} >= {"equalize", "ranges by mse", "round_weights", "fit_to_curves, correct_bias", "search_ranges"}
     gained = sum(one["gain_db"] for one in tried if one["kept"])
-    assert 10 * np.log10(relative_loss(before) / relative_loss(after)) == pytest.approx(gained, abs=0.05)
-    assert any(one["kept"] for one in tried)
+    assert gained > 0
+    assert 10 * np.log10(lost(before, held) / lost(after, held)) == pytest.approx(gained, abs=0.05)
+
+
+@pytest.mark.parametrize("model", [swish, conv_bn_relu])
+def test_the_choice_never_loses_more_than_the_usual_recipe(model: Callable[[], onnx.ModelProto]) -> None:
+    network = bs.load(model())
+    recipe = load_recipe("int8").with_everything()
+    one = first_draft(network, feeds(model(), 40), recipe, "onnxruntime", lambda title: nullcontext())
+    usual, held = recalibrated(one)
+    assert lost(choose(one), held) <= lost(refine_draft(usual, lambda title: nullcontext(None)), held)
+
+
+def test_samples_that_measure_never_calibrate() -> None:
+    one = draft(NARROW)
+    fitted, held = (np.concatenate([batch["input"] for batch in part]) for part in split(one.samples("test")))
+    together = np.concatenate([fitted, held])
+    assert (len(fitted), len(held)) == (30, 10)
+    every = np.concatenate([batch["input"] for batch in one.samples("test")])
+    np.testing.assert_array_equal(np.unique(together, axis=0), np.unique(every, axis=0))
+    after = choose(replace(one, recipe=NARROW.with_budget(1e-9)))
+    assert {statistics.samples for statistics in after.statistics.values()} == {30}
+    assert after.plan.made_with["chosen_on"]["samples"] == 10
+    assert after.data is one.data
+
+
+def test_few_samples_calibrate_and_measure_all() -> None:
+    network = bs.load(conv_bn_relu())
+    one = first_draft(network, feeds(conv_bn_relu(), FEWEST - 1), NARROW.with_budget(1e-9), "onnxruntime", lambda title: nullcontext())
+    told = choose(one).plan.made_with["chosen_on"]
+    assert (told["samples"], told["held_out"]) == (FEWEST - 1, False)
+
+
+def test_reading_data_looks_at_the_clock() -> None:
+    one, seen = draft(NARROW).samples("test"), list[int]()
+
+    def look(done: int, total: int | None) -> None:
+        seen.append(done)
+        if len(seen) == 3:
+            raise OutOfTimeError("There is no time left.")
+
+    with pytest.raises(OutOfTimeError):
+        list(replace(one, source=Watched(one.source, look)).batches(8))
+    assert seen == [8, 8, 8]
 
 
 def test_of_a_stage_the_best_is_kept_and_nothing_that_does_not_help() -> None:

@@ -111,7 +111,7 @@ def test_describing() -> None:
 
 @pytest.mark.parametrize("made_with", [
     {"tried": [{"step": "equalize"}]}, {"tried": [{"step": "a", "gain_db": "much", "seconds": 1, "kept": True}]}, {"tried": 3},
-    {"left_out": ["x"]}, {"recipe": "int8"},
+    {"left_out": ["x"]}, {"recipe": "int8"}, {"chosen_on": {"seconds": "few"}}, {"chosen_on": 3},
 ])
 def test_a_plan_that_tells_nonsense_of_its_making_is_none(made_with: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "net.plan.json"

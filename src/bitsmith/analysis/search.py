@@ -32,12 +32,13 @@ from bitsmith.analysis.sensitivity import (
 )
 from bitsmith.analysis.sensitivity_fast import estimate
 from bitsmith.analysis.sensitivity_file import LayerSize, Sensitivity
-from bitsmith.analysis.sensitivity_samples import Samples, spread
+from bitsmith.analysis.sensitivity_samples import Samples
 from bitsmith.calibration.collection import Collection
 from bitsmith.errors import BitsmithError, RecipeError
 from bitsmith.improving import check_refinements
 from bitsmith.improving.draft import Draft
 from bitsmith.loading.data import open_data
+from bitsmith.loading.draw import spread
 from bitsmith.planning.plan import Plan
 from bitsmith.planning.recipe import Recipe, load_recipe
 from bitsmith.targets import target_named

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from bitsmith.analysis.sensitivity_samples import draw
 from bitsmith.errors import DataError
 from bitsmith.loading.data import Data
+from bitsmith.loading.draw import draw
 from bitsmith.numerics.formats import Array
 
 FEWEST = 20         # samples in each half; fewer say nothing

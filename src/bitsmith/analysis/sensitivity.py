@@ -18,12 +18,13 @@ from bitsmith.analysis.sensitivity_cut import Cut
 from bitsmith.analysis.sensitivity_fast import estimate
 from bitsmith.analysis.sensitivity_file import BOTH, Effect, LayerSize, Sensitivity, resume
 from bitsmith.analysis.sensitivity_layers import ACTIVATIONS, WEIGHTS, Adjustable, Choices, without_ends
-from bitsmith.analysis.sensitivity_samples import Samples, spread
+from bitsmith.analysis.sensitivity_samples import Samples
 from bitsmith.calibration.collect import calibrate
 from bitsmith.calibration.collection import Collection
 from bitsmith.errors import DataError, RecipeError
 from bitsmith.loading import from_onnx
 from bitsmith.loading.data import open_data
+from bitsmith.loading.draw import spread
 from bitsmith.numerics.encoding import Encoding, to_dict
 from bitsmith.planning.make_plan import values_to_watch
 from bitsmith.planning.recipe import Recipe, load_recipe

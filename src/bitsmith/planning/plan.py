@@ -73,7 +73,9 @@ def origin_of(made_with: Any) -> dict[str, Any]:
     found = {str(key): value for key, value in made_with.items()}
     steps = all(isinstance(one["step"], str) and isinstance(one["kept"], bool) and isinstance(one["seconds"], int | float)
                 and isinstance(one["gain_db"], int | float | None) for one in found.get("tried", []))
-    if not steps or not isinstance(found.get("left_out", {}), dict) or not isinstance(found.get("recipe", {}), dict):
+    chosen = {"samples": 0, "held_out": True, "seconds": 0.0, "budget": 0.0} | found.get("chosen_on", {})
+    numbers = all(isinstance(chosen[key], int | float) for key in ("samples", "seconds", "budget"))
+    if not steps or not numbers or not isinstance(found.get("left_out", {}), dict) or not isinstance(found.get("recipe", {}), dict):
         raise PlanError("what it says of its making is no list of steps")
     return found
 
