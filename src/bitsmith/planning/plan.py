@@ -73,7 +73,7 @@ def origin_of(made_with: Any) -> dict[str, Any]:
     found = {str(key): value for key, value in made_with.items()}
     steps = all(isinstance(one["step"], str) and isinstance(one["kept"], bool) and isinstance(one["seconds"], int | float)
                 and isinstance(one["gain_db"], int | float | None) for one in found.get("tried", []))
-    if not steps or not isinstance(found.get("left_out", {}), dict) or not isinstance(found.get("recipe", {}), dict):
+    if not steps or not all(isinstance(found.get(key, {}), dict) for key in ("left_out", "recipe")):
         raise PlanError("what it says of its making is no list of steps")
     return found
 

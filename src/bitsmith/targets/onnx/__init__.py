@@ -21,6 +21,7 @@ ONNXRUNTIME = OnnxTarget(
         ends_in_float=ENDS_IN_FLOAT,
         tensor_scales=frozenset({"Gemm"}),
         whole_bytes=True,
+        saturating_pairs=True,
         faster_in_float=faster_in_float,
     ),
     moves_codes=True,
@@ -33,6 +34,7 @@ TENSORRT = OnnxTarget(
     ),
 )
 STANDARD = OnnxTarget(
-    Accepts("onnx", activations=(*UNSIGNED, *SIGNED, *LONG), weights=(*SIGNED, *UNSIGNED, *FLOATS, *POWERS), ends_in_float=ENDS_IN_FLOAT),
+    Accepts("onnx", activations=(*UNSIGNED, *SIGNED, *LONG), weights=(*SIGNED, *UNSIGNED, *FLOATS, *POWERS), ends_in_float=ENDS_IN_FLOAT,
+            saturating_pairs=True),
 )
 TARGETS = {t.accepts.target: t for t in (ONNXRUNTIME, TENSORRT, STANDARD)}
