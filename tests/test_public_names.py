@@ -8,9 +8,10 @@ import pytest
 import bitsmith as bs
 
 PUBLIC = {
-    "BitsmithError", "Blocks", "Collection", "Data", "Encoding", "EstimatorComparison", "EstimatorSettings", "Evaluation",
+    "Accumulators", "BitsmithError", "Blocks", "Collection", "Data", "Encoding", "EstimatorComparison", "EstimatorSettings", "Evaluation",
     "FixedPoint", "FixedPointAnalysis", "FixedPointType", "Goal", "Inspection", "Integer", "Plan", "Preprocessing", "Quantized", "Recipe",
-    "ReportExtras", "Rule", "Search", "Sensitivity", "SensitivitySettings", "Verification", "analyze_fixed_point", "calibrate",
+    "ReportExtras", "Rule", "Search", "Sensitivity", "SensitivitySettings", "Verification", "accumulators", "analyze_fixed_point",
+    "calibrate",
     "compare_estimators",
     "compare_fraction_lengths", "compare_plans", "evaluate", "fixed_point", "inspect", "load", "load_plan", "load_recipe",
     "load_statistics", "make_plan", "open_data", "parse_format", "quantize", "recipes", "refine", "save_statistics", "search",

@@ -19,6 +19,7 @@ from bitsmith import version
 __version__ = version.VERSION
 
 if TYPE_CHECKING:
+    from bitsmith.analysis.accumulators import Accumulators, accumulators
     from bitsmith.analysis.compare_estimators import EstimatorComparison, EstimatorSettings, compare_estimators
     from bitsmith.analysis.evaluate import Evaluation
     from bitsmith.analysis.fixed_point import FixedPointAnalysis, analyze_fixed_point, compare_fraction_lengths
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 # In the order in which a user meets them.
 __all__ = [
+    "Accumulators",
     "BitsmithError",
     "Blocks",
     "Collection",
@@ -67,6 +69,7 @@ __all__ = [
     "Sensitivity",
     "SensitivitySettings",
     "Verification",
+    "accumulators",
     "analyze_fixed_point",
     "calibrate",
     "compare_estimators",
@@ -98,6 +101,7 @@ ROOMS = {
     "workflow": ("load", "calibrate", "make_plan", "refine", "write", "evaluate", "verify", "quantize", "Quantized"),
     "reporting": ("write_report",),
     "analysis.inspect": ("inspect", "Inspection"),
+    "analysis.accumulators": ("accumulators", "Accumulators"),
     "analysis.compare_estimators": ("compare_estimators", "EstimatorComparison", "EstimatorSettings"),
     "analysis.evaluate": ("Evaluation",),
     "analysis.fixed_point": ("analyze_fixed_point", "compare_fraction_lengths", "FixedPointAnalysis"),

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from bitsmith.cli_accumulators import proofs
 from bitsmith.cli_app import apps
 from bitsmith.cli_calibrate import counting
 from bitsmith.cli_estimators import comparisons
@@ -256,6 +257,7 @@ def verify(
     show(display.show_verification(found), found.to_dict(), as_json)
 
 
+app.add_typer(proofs)
 app.add_typer(fixed_points)
 
 

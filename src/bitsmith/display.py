@@ -100,6 +100,7 @@ def show_plan(plan: "Plan") -> Shown:
     rows = [[reason, few(there)] for reason, there in names.items()]
     shown: Shown = [Text(f"plan: {used}" + (f", {many(len(plan.dynamic), 'value')} found at run time" if plan.dynamic else ""))]
     shown += [Text(f"left out: {printable(str(why))}") for why in plan.made_with.get("left_out", {}).values()]
+    shown += [Text(printable(str(plan.made_with["saturates"])) + ".", style="yellow")] if "saturates" in plan.made_with else []
     shown += [table("tried", ["step", "gain", "seconds", ""], rows_tried(plan))] if "tried" in plan.made_with else []
     shown += [Text(told_of_choice(plan))] if "chosen_on" in plan.made_with else []
     return [*shown, table("worth knowing", ["what was decided", "for"], rows, left=2)] if rows else shown

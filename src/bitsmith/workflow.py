@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from bitsmith import version
+from bitsmith.analysis.accumulators import tell_of_pairs
 from bitsmith.analysis.compiled import compiled_engines, is_folder, open_folder
 from bitsmith.analysis.engines import Subject
 from bitsmith.analysis.evaluate import Evaluation, Metric, Outputs, score
@@ -272,7 +273,8 @@ def first_draft(network: ir.Model, data: Any, recipe: Recipe, target: str, steps
 def refined(draft: Draft, target: str, steps: Steps) -> Quantized:
     """A draft with its recipe's refinements, as a result."""
     draft = refine_draft(draft, steps)
-    return Quantized(draft.original, draft.network, draft.plan, target, draft.statistics)
+    plan = tell_of_pairs(draft.network, draft.plan) if draft.target.accepts.saturating_pairs else draft.plan
+    return Quantized(draft.original, draft.network, plan, target, draft.statistics)
 
 
 def calibrate_for(network: ir.Model, data: Any, recipe: Recipe, target: str, steps: Steps) -> Collection:

@@ -111,8 +111,8 @@ def test_layers_say_what_they_cost(rows: Report) -> None:
     assert first.macs == 6 * 3 * 9 * 64
     assert first.float_bytes == 4 * (6 * 3 * 9 + 6)
     assert first.bytes == 6 * 3 * 9 + 4 * 6 + 6 + 4 * 6 + 4 * 6 + 4 * 6       # codes, scales and zero points; likewise of the bias
-    assert first.accumulator_bits is not None
-    assert 12 <= first.accumulator_bits <= 24
+    assert first.sums is not None
+    assert 12 <= first.sums.bits <= 24
 
 
 def test_every_layer_and_every_value_has_a_row(result: bs.Quantized, rows: Report) -> None:
@@ -127,7 +127,7 @@ def test_what_stays_float_says_why() -> None:
     layer = next(x for x in rows_of(quantized(networks.conv_bn_relu(), recipe)).layers if x.name == "/conv2_out")
     assert layer.state == "float"
     assert layer.reason
-    assert not layer.accumulator_bits
+    assert layer.sums is None
 
 
 def test_energy_counts_operations_times_published_ratios(rows: Report) -> None:

@@ -16,6 +16,7 @@ from bitsmith.report.rows import (
     Lost,
     Report,
     Significant,
+    Sums,
     Tensor,
 )
 
@@ -30,11 +31,16 @@ def made_up(layers: int = 3, name: str = "layer", classes: int = 3) -> Report:
         name, (Figure("top-1 accuracy", 0.9, 0.8, "share"), Figure("weights and constants", 4e6, 1e6, "bytes", name)),
         (Advice("act", name, name),),
         tuple(Layer(n, "Conv", n, "float" if i % 7 == 1 else "codes", f"{name} because", "int8 × 64", "uint8", 0.0, 6.0, 30.0 - i % 20,
-                    1e-5 * i, 0.1, 21, 4000, 1000, 10**6) for i, n in enumerate(names)),
+                    1e-5 * i, 0.1, sums_of(n), 4000, 1000, 10**6) for i, n in enumerate(names)),
         tuple(tensor(f"{n}.{role}", role, random) for n in names for role in ("activation", "weight", "bias")),
         Answers(confusion(classes), (Changed(4, 1, 1, 2), Changed(9, None, 0, 2)), 2, 100, tuple(f"{name} {i}" for i in range(classes))),
         100, "onnxruntime", 64, {"recipe": name}, {"Plan": name},
     )
+
+
+def sums_of(name: str) -> Sums:
+    beyond = {16: 64, 24: 0, 32: 0}
+    return Sums(name, "Conv", name, 144, 64, 24, 21, 2**20 - 1, 2**18, 20, beyond, {**beyond, 16: 60}, 11, 64, 12345, 32)
 
 
 def tensor(name: str, role: str, random: np.random.Generator) -> Tensor:

@@ -150,13 +150,19 @@ def is_unread(report: Report) -> bool:
     return bool(report.layers) and not any(t.format for t in report.tensors) and all(x.state in ("float", "other") for x in report.layers)
 
 
-def name_wide_accumulators(report: Report) -> Advice | None:
-    wide = [x for x in report.layers if (x.accumulator_bits or 0) > 32]
-    if not wide:
+def name_saturating_pairs(report: Report) -> Advice | None:
+    """Layers whose sums saturate on some processors, and did on these data."""
+    could = [x for x in report.layers if x.sums is not None and x.sums.pairs]
+    did = [x for x in could if x.sums is not None and x.sums.saturated]
+    if not could:
         return None
-    return Advice("act", "A sum can leave 32 bits", f"'{wide[0].name}' may need {wide[0].accumulator_bits} bits; give it narrower weights.")
+    seen = f"; in {len(did)} of them some do on the test data" if did else ""
+    layers = f"{len(could)} layers" if len(could) > 1 else "one layer"
+    text = (f"There, onnxruntime adds pairs of products up in 16 bits, which {layers} can leave{seen}. "
+            "Set its session option session.x64quantprecision to 1, or give weights 7 bits.")
+    return Advice("look", "Sums can saturate on x86 processors without VNNI", text)
 
 
 RULES: tuple[Rule, ...] = (
-    judge, name_worst_layer, name_uneven_weights, name_clipping, name_underflow, name_wide_accumulators, name_float,
+    judge, name_worst_layer, name_uneven_weights, name_clipping, name_underflow, name_saturating_pairs, name_float,
 )

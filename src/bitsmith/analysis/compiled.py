@@ -3,11 +3,15 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import onnx_ir as ir
+
+from bitsmith.analysis.engines import Subject
 from bitsmith.analysis.verify import Ran
 from bitsmith.errors import TargetError
 from bitsmith.integer.boundary import CallFloat
 from bitsmith.integer.program import Program
 from bitsmith.numerics.formats import Array
+from bitsmith.planning.plan import Plan
 from bitsmith.targets.c.cortex_m7 import Emulated
 from bitsmith.targets.c.run import Compiled, Folder
 
@@ -19,6 +23,14 @@ Engine = Callable[[Mapping[str, Array]], Ran]
 def is_folder(network: object) -> bool:
     """True for a folder, which only the target `c` writes."""
     return isinstance(network, (str, Path)) and Path(network).is_dir()
+
+
+def planned(quantized: Path) -> tuple[ir.Model, Plan]:
+    """The network in float and its plan, of a file with Q/DQ or of a folder of C. Raises PlanError and TargetError for others."""
+    if is_folder(quantized):
+        return Folder(quantized).network, Folder(quantized).plan
+    found = Subject(quantized).extraction
+    return found.network, found.plan
 
 
 def compiled_engines(compiled: Machine) -> tuple[dict[str, Engine], list[str]]:

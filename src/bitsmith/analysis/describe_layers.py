@@ -1,22 +1,24 @@
 """Every node of a network as a row: what it became, why, what that costs and what it loses."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import onnx_ir as ir
 
+from bitsmith.analysis.accumulators import look_at
 from bitsmith.analysis.cost import multiply_accumulates, weight_arrays
 from bitsmith.errors import LoweringError
-from bitsmith.graph import constant, input_at, is_float, sole_consumer
-from bitsmith.integer.arithmetic import MultiplyRescaled
-from bitsmith.integer.bounds import Bounds
-from bitsmith.integer.products import Convolve, MatrixMultiply
+from bitsmith.graph import constant, is_float
 from bitsmith.integer.program import Program, made
+from bitsmith.loading.data import Data
 from bitsmith.lowering import lower
 from bitsmith.numerics import Encoding
 from bitsmith.planning.plan import Plan
-from bitsmith.report.rows import Layer, State, Tensor
+from bitsmith.report.rows import Layer, State, Sums, Tensor
 
 Lost = Mapping[str, Tensor]
+MOST_SAMPLES = 64
+MOST_MACS = 2**29       # that the program may do for a report: a second or a few
 DYNAMIC_BITS = 8        # ranges found at run time are for codes of eight bits
 
 
@@ -28,23 +30,23 @@ def lower_if_possible(network: ir.Model, plan: Plan) -> Program | None:
         return None
 
 
-def describe_layers(network: ir.Model, plan: Plan, tensors: Iterable[Tensor]) -> Iterator[Layer]:
-    """In the network's order."""
+def describe_layers(network: ir.Model, plan: Plan, tensors: Iterable[Tensor], data: Data | None = None) -> Iterator[Layer]:
+    """In the network's order. With data, accumulators are looked at on so many samples that it takes seconds."""
     program, rows = lower_if_possible(network, plan), {row.name: row for row in tensors}
-    widths = {} if program is None else accumulator_bits(program, network.graph)
+    sums = {} if program is None else sums_of(program, network, plan, data)
     counted: set[str] = set()
     for node in network.graph:
         constants = [v for v in own_constants(node) if v.name not in counted]
         counted |= {v.name or "" for v in constants}
         state, reason = state_of(node, plan, program)
-        yield layer_of(node, plan, constants, rows, (state, reason, widths.get(final_name(node, plan))))
+        yield layer_of(node, plan, constants, rows, (state, reason, sums.get(node.outputs[0].name or "")))
 
 
 def layer_of(
-    node: ir.Node, plan: Plan, constants: list[ir.Value], rows: Lost, found: tuple[State, str, int | None]
+    node: ir.Node, plan: Plan, constants: list[ir.Value], rows: Lost, found: tuple[State, str, Sums | None]
 ) -> Layer:
-    """`found` is (state, reason, accumulator bits)."""
-    output, (state, reason, width) = node.outputs[0].name or "", found
+    """`found` is (state, reason, accumulators)."""
+    output, (state, reason, sums) = node.outputs[0].name or "", found
     row = rows.get(output)
     weights = [plan.encodings.get(v.name or "") for v in weight_arrays(node)]
     return Layer(
@@ -52,7 +54,7 @@ def layer_of(
         ", ".join(describe_format(e) for e in weights),
         "dynamic" if output in plan.dynamic else describe_format(plan.encodings.get(output)) if output in plan.encodings else "",
         row.low if row else None, row.high if row else None, row.snr_db if row else None,
-        row.clipped if row else None, row.underflow if row else None, width,
+        row.clipped if row else None, row.underflow if row else None, sums,
         sum(stored_bytes(v, None) for v in constants), sum(stored_bytes(v, plan.encodings.get(v.name or "")) for v in constants),
         multiply_accumulates(node),
     )
@@ -112,28 +114,9 @@ def operand_bits(node: ir.Node, plan: Plan) -> list[int | None]:
     return [plan.encodings[n].format.bits if n in plan.encodings else DYNAMIC_BITS if n in plan.dynamic else None for n in names]
 
 
-def final_name(node: ir.Node, plan: Plan) -> str:
-    """The first value from the node's own on that has codes, along values that only one node reads."""
-    value = node.outputs[0]
-    while value.name not in plan.encodings and (reader := sole_consumer(value)) is not None and input_at(reader, 0) is value:
-        value = reader.outputs[0]
-    return value.name or "" if value.name in plan.encodings else node.outputs[0].name or ""
-
-
-def accumulator_bits(program: Program, graph: ir.Graph) -> dict[str, int]:
-    """Width of the accumulators by the value that an instruction makes."""
-    shapes = {v.name or "": v.shape for node in graph for v in node.inputs if v is not None}
-    widths: dict[str, int] = {}
-    for instruction in program.instructions:
-        if isinstance(instruction, Convolve | MultiplyRescaled):
-            widths[instruction.output] = widest(instruction.bounds)
-        elif isinstance(instruction, MatrixMultiply):
-            shape = shapes.get(instruction.inputs[0])
-            terms = shape[-1] if shape is not None and len(shape) else None
-            if instruction.weights is not None or isinstance(terms, int):
-                widths[instruction.output] = widest(instruction.bounds(terms if isinstance(terms, int) else 0))
-    return widths
-
-
-def widest(bounds: Bounds) -> int:
-    return int(bounds.bits.max(initial=1))
+def sums_of(program: Program, network: ir.Model, plan: Plan, data: Data | None) -> dict[str, Sums]:
+    """Accumulators by the node's own value."""
+    macs = sum(multiply_accumulates(node) or 0 for node in network.graph)
+    samples = min(MOST_SAMPLES, MOST_MACS // max(1, macs))
+    found = look_at(program, network, plan, None if data is None or not samples else data.limit(samples))
+    return {layer.sums.output: replace(layer.sums, samples=found.samples) for layer in found.layers}

@@ -81,7 +81,7 @@ def gather_rows(given: Material) -> Report:
     measured, samples = ({}, 0) if given.data is None else measure_values(given.network, given.quantized, iter(given.data))
     tensors = tuple(describe_tensors(given.network.graph, given.plan, given.statistics, measured))
     sensitive = by_loss(given.extras.sensitivities)
-    layers = tuple(with_sensitivity(describe_layers(given.network, given.plan, tensors), sensitive))
+    layers = tuple(with_sensitivity(describe_layers(given.network, given.plan, tensors, given.data), sensitive))
     found = Report(
         given.title, tuple(figures(given, layers)), layers=layers, tensors=tensors, answers=answers(given),
         samples=0 if given.after is None else given.after.samples, engine="" if given.after is None else given.after.engine,

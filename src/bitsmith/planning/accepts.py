@@ -25,6 +25,7 @@ class Accepts:
     ends_in_float          operators whose integer kernel needs no encoding of its output
     tensor_scales          operators that run faster with one scale for a whole weight, where their result is codes
     whole_bytes            weights of fewer than 8 bits are stored in bytes, but for those of up to 4 bits in blocks
+    saturating_pairs       on some of its processors sums of two products uint8 * int8 saturate in 16 bits
     faster_in_float        nodes by name that this target runs faster in float, each with the reason
     """
 
@@ -38,6 +39,7 @@ class Accepts:
     ends_in_float: frozenset[str] = frozenset()
     tensor_scales: frozenset[str] = frozenset()
     whole_bytes: bool = False
+    saturating_pairs: bool = False
     faster_in_float: Callable[[ir.Graph], Mapping[str, str]] = no_advice
 
     def stored_bits(self, weight: Encoding) -> int:

@@ -75,7 +75,7 @@ def origin_of(made_with: Any) -> dict[str, Any]:
                 and isinstance(one["gain_db"], int | float | None) for one in found.get("tried", []))
     chosen = {"samples": 0, "held_out": True, "seconds": 0.0, "budget": 0.0} | found.get("chosen_on", {})
     numbers = all(isinstance(chosen[key], int | float) for key in ("samples", "seconds", "budget"))
-    if not steps or not numbers or not isinstance(found.get("left_out", {}), dict) or not isinstance(found.get("recipe", {}), dict):
+    if not steps or not numbers or not all(isinstance(found.get(key, {}), dict) for key in ("left_out", "recipe")):
         raise PlanError("what it says of its making is no list of steps")
     return found
 

@@ -31,7 +31,8 @@ def draw_page(report: Report) -> str:
     return page_template().render(
         report=report, columns=columns, style=Markup(read("page.css")), script=Markup(script), script_hash=hash_of(script),
         matrices=confusion.matrices(report.answers), pairs=confusion.changed_pairs(report.answers),
-        worst=worst_layers(report.layers), sensitive=any(x.sensitivity is not None for x in report.layers),
+        worst=worst_layers(report.layers), sums=[x.sums for x in report.layers if x.sums is not None],
+        sensitive=any(x.sensitivity is not None for x in report.layers),
         labelled=any(f.kind == "share" and f.before is not None for f in report.figures),
         channel_rows=channel_map.rows_for(report.tensors), most=losses.MOST,
         by_drop=losses.drops_known(report.sensitive), largest=losses.largest_loss(report.sensitive),

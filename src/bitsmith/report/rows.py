@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["share", "bytes", "count", "decibels", "picojoule", "area", "seconds"]
 Role = Literal["activation", "weight", "bias", "constant"]
@@ -69,6 +69,43 @@ class Tried:
 
 
 @dataclass(frozen=True)
+class Sums:
+    """How far the accumulators of one product go.
+
+    terms        products that each adds up
+    channels     of the output
+    rule_bits    what the rule of thumb says: the widths of both operands and log2 of the terms
+    bits, largest   width that none ever leaves, and largest magnitude of all: proven, and attained by some codes
+    seen_bits, seen   the same, seen on data; None where there were none
+    beyond, seen_beyond   width -> channels that can leave it, and that did
+    pairs        channels in which two neighbouring products can leave 16 bits, where x86 without VNNI adds them up so; None elsewhere
+    pairs_in_any_order   channels in which some two products could, if they were neighbours
+    saturated    sums of pairs that did
+    samples      on which it was seen
+    """
+
+    layer: str
+    operator: str
+    output: str
+    terms: int
+    channels: int
+    rule_bits: int
+    bits: int
+    largest: int
+    seen: int | None = None
+    seen_bits: int | None = None
+    beyond: Mapping[int, int] = field(default_factory=dict)
+    seen_beyond: Mapping[int, int] = field(default_factory=dict)
+    pairs: int | None = None
+    pairs_in_any_order: int | None = None
+    saturated: int | None = None
+    samples: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "beyond": dict(self.beyond), "seen_beyond": dict(self.seen_beyond)}
+
+
+@dataclass(frozen=True)
 class Layer:
     """One node.
 
@@ -76,7 +113,7 @@ class Layer:
     weights, result     formats, '' where there are none
     snr_db              of the result against the float network's
     clipped, underflow  shares of the result's numbers beyond the codes, and of those not 0 that become 0
-    accumulator_bits    the width that holds every sum of products, proven
+    sums                its accumulators, where it is a product of codes
     sensitivity         the worst that was measured of the layer
     """
 
@@ -92,7 +129,7 @@ class Layer:
     snr_db: float | None = None
     clipped: float | None = None
     underflow: float | None = None
-    accumulator_bits: int | None = None
+    sums: Sums | None = None
     float_bytes: int = 0
     bytes: int = 0
     macs: int | None = None

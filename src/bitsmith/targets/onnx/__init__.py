@@ -22,6 +22,7 @@ ONNXRUNTIME = OnnxTarget(
         ends_in_float=ENDS_IN_FLOAT,
         tensor_scales=frozenset({"Gemm"}),
         whole_bytes=True,
+        saturating_pairs=True,
         faster_in_float=faster_in_float,
     ),
     moves_codes=True,
@@ -36,7 +37,7 @@ TENSORRT = OnnxTarget(
 STANDARD = OnnxTarget(
     Accepts(
         "onnx", activations=(*UNSIGNED, *SIGNED, *LONG, *SIGNS), weights=(*SIGNED, *UNSIGNED, *FLOATS, *POWERS, *SIGNS),
-        ends_in_float=ENDS_IN_FLOAT,
+        ends_in_float=ENDS_IN_FLOAT, saturating_pairs=True,
     ),
 )
 TARGETS = {t.accepts.target: t for t in (ONNXRUNTIME, TENSORRT, STANDARD)}
