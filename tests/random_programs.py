@@ -11,6 +11,7 @@ from bitsmith.errors import LoweringError
 from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import (
     AddRescaled,
+    ArgMax,
     AveragePool,
     Clamp,
     Concatenate,
@@ -25,9 +26,11 @@ from bitsmith.integer.instructions import (
     MultiplyRescaled,
     Rescale,
     Reshape,
+    Softmax,
     Take,
     Transpose,
 )
+from bitsmith.integer.normalization import normalization_of
 from bitsmith.integer.program import Program
 from bitsmith.integer.requantization import FixedPoint
 from bitsmith.integer.rescaling import FixedAverage, FixedTotal
@@ -162,6 +165,33 @@ class Maker:
         found = [1 if axis in axes else length for axis, length in enumerate(shape, 1) if keep or axis not in axes]
         made = Mean((name,), self.name(), CodeRange.of(encoding), tuple(int(a) for a in axes), rounding, keep)
         return self.add(made, tuple(found), result)
+
+    def arg_max(self, name: str) -> str:
+        """Of few different codes, so that some are equal; nothing reads places further."""
+        shape, encoding = self.values[name]
+        low = self.integer(encoding.format.lowest, encoding.format.highest)
+        clamp = Clamp((name,), self.name(), low, min(low + 2, encoding.format.highest))
+        axis, keep = self.integer(1, len(shape)), self.pick(True, False)
+        found = (*shape[:axis - 1], *(1,) * keep, *shape[axis:])
+        made = ArgMax((self.add(clamp, shape, encoding),), self.name(), axis, keep, self.pick(True, False))
+        return self.add(made, found, Encoding(Integer(8, signed=False), np.ones((), np.float32), np.zeros((), np.int32)))
+
+    def softmax(self, name: str) -> str:
+        shape, encoding = self.values[name]
+        form, axis = self.pick(Integer(8, signed=False), Integer(8)), self.integer(1, len(shape))
+        result = Encoding(form, np.asarray(2.0**-self.pick(4, 8), np.float32), np.asarray(form.lowest, np.int32))
+        target = (result, self.narrowed(CodeRange.of(result)))
+        return self.add(Softmax.of(name, self.name(), axis, encoding, target), shape, result)
+
+    def normalize(self, name: str) -> str:
+        """Over the last axes, rows of equal codes among them."""
+        shape, encoding = self.values[name]
+        result, rows = self.encoding(), shape[len(shape) - self.integer(1, len(shape)):]
+        spread = float(result.scale) * len(CodeRange.of(result)) / 6
+        line = self.random.normal(0, spread, rows), self.random.normal(0, spread, rows)
+        epsilon = self.pick(1e-5, 1e-12, 1.0, 1e4)
+        made = normalization_of(name, self.name(), encoding, (result, self.narrowed(CodeRange.of(result))), line, epsilon)
+        return self.add(made, shape, result)
 
     def other(self, name: str) -> str:
         """An operand to go with a value: of the same shape or one that broadcasts, computed or constant."""
@@ -311,7 +341,7 @@ class Maker:
 PLANES: tuple[Callable[[Maker, str], str], ...] = (Maker.convolve, Maker.convolve, Maker.max_pool, Maker.average_pool)
 ANYWHERE: tuple[Callable[[Maker, str], str], ...] = (
     Maker.mean, Maker.sum, Maker.sum_of_three, Maker.product, Maker.rescale, Maker.look_up, Maker.clamp, Maker.take, Maker.concatenate,
-    Maker.transpose, Maker.reshape, Maker.multiply, Maker.multiply_pair,
+    Maker.transpose, Maker.reshape, Maker.multiply, Maker.multiply_pair, Maker.softmax, Maker.normalize,
 )
 LARGEST = 4000      # elements of a value that is worked on further
 

@@ -70,3 +70,33 @@ def test_refusals_say_what_to_do(here: Path, words: list[str], message: str) -> 
     result = run("quantize", "net.onnx", "--data", "data.npz", *words)
     assert result.exit_code == 2
     assert message in " ".join(result.output.split())
+
+
+def test_the_whole_application(here: Path) -> None:
+    """Pixels go in and a class comes out; the numbers are those of the network with its preprocessing."""
+    random = np.random.default_rng(0)
+    np.savez(here / "pixels.npz", input=random.integers(0, 256, (40, 3, 8, 8)).astype(np.uint8), y=np.zeros(40, np.int64))
+    ends = ["--raw-input", "uint8", "--normalize", "scale=1/255", "--normalize", "mean=0.5,0.4,0.3", "--end-with", "arg-max"]
+    samples = ["--data", "pixels.npz", "--test", "pixels.npz", "--target", "c", "-o", "firmware"]
+    written = run("quantize", "net.onnx", *samples, *ends, "--json")
+    assert written.exit_code == 0, written.output
+    found = json.loads(written.stdout)
+    assert found["quantized"]["agreement"] > 0.7
+    header = (here / "firmware" / "net.h").read_text()
+    assert "uint8_t *net_input(void *arena)" in header
+    assert "const uint8_t *net_output_arg_max(const void *arena)" in header
+    assert json.loads(run("verify", "firmware", "--data", "pixels.npz", "--json").stdout)["exact"] is True
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--normalize", "scale=1/255"], "say which with --raw-input"),
+    (["--raw-input", "uint8", "--normalize", "size=3"], "There is no normalization 'size=3'"),
+    (["--raw-input", "uint8", "--normalize", "mean=x"], "The option 'mean' needs numbers between commas"),
+    (["--raw-input", "float32"], "Raw input is uint8, int8, uint16, int16"),
+    (["--end-with", "top-1"], "A network can end with arg-max or softmax"),
+    (["--raw-input", "uint8"], "they must be whole numbers"),
+])
+def test_ill_applications_are_refused(here: Path, words: list[str], message: str) -> None:
+    ran = run("quantize", "net.onnx", "--data", "data.npz", "--target", "c", "-o", "firmware", *words)
+    assert ran.exit_code == 2
+    assert message in " ".join(ran.output.split())

@@ -13,9 +13,9 @@ PUBLIC = {
     "ReportExtras", "Rule", "Search", "Sensitivity", "SensitivitySettings", "Verification", "accumulators", "analyze_fixed_point",
     "calibrate",
     "compare_estimators",
-    "compare_fraction_lengths", "compare_plans", "evaluate", "fixed_point", "inspect", "load", "load_plan", "load_recipe",
+    "compare_fraction_lengths", "compare_plans", "end_with", "evaluate", "fixed_point", "inspect", "load", "load_plan", "load_recipe",
     "load_statistics", "make_plan", "open_data", "parse_format", "quantize", "recipes", "refine", "save_statistics", "search",
-    "sensitivity", "verify", "write", "write_report",
+    "sensitivity", "take_raw_input", "verify", "write", "write_report",
 }  # fmt: skip
 
 

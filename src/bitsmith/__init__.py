@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from bitsmith.planning.plan import Plan, compare_plans, load_plan
     from bitsmith.planning.recipe import Recipe, Rule, load_recipe
     from bitsmith.reporting import write_report
+    from bitsmith.rewrites.application import end_with, take_raw_input
     from bitsmith.workflow import Quantized, calibrate, evaluate, load, make_plan, quantize, refine, verify, write
 
 # In the order in which a user meets them.
@@ -75,6 +76,7 @@ __all__ = [
     "compare_estimators",
     "compare_fraction_lengths",
     "compare_plans",
+    "end_with",
     "evaluate",
     "fixed_point",
     "inspect",
@@ -91,6 +93,7 @@ __all__ = [
     "save_statistics",
     "search",
     "sensitivity",
+    "take_raw_input",
     "verify",
     "write",
     "write_report",
@@ -111,6 +114,7 @@ ROOMS = {
     "analysis.sensitivity_file": ("Sensitivity",),
     "analysis.verify": ("Verification",),
     "analysis.report_rows": ("ReportExtras",),
+    "rewrites.application": ("take_raw_input", "end_with"),
     "loading.data": ("open_data", "Data", "Preprocessing"),
     "calibration.collection": ("Collection",),
     "calibration.statistics_file": ("save_statistics", "load_statistics"),

@@ -17,6 +17,7 @@ from bitsmith.cli_options import (
     AsJson,
     Budget,
     Ends,
+    EndWith,
     EngineName,
     Everything,
     Images,
@@ -25,8 +26,10 @@ from bitsmith.cli_options import (
     MaybeSamples,
     Metrics,
     Network,
+    Normalize,
     OtherPlan,
     PlanFile,
+    RawInput,
     RecipeName,
     Refine,
     Requantize,
@@ -38,7 +41,7 @@ from bitsmith.cli_options import (
     Weights,
     Written,
 )
-from bitsmith.cli_parts import check_written, chosen_target, name_list, network_in, open_samples, show
+from bitsmith.cli_parts import adjusted, check_written, chosen_target, network_in, open_both, open_samples, show, whole_application
 from bitsmith.cli_report import reports
 from bitsmith.cli_search import searches
 from bitsmith.errors import BitsmithError, DataError
@@ -152,6 +155,9 @@ def quantize(
     everything: Everything = False,
     refine: Refine = None,
     budget: Budget = None,
+    raw_input: RawInput = None,
+    normalize: Normalize = None,
+    end_with: EndWith = None,
     page: MaybePage = None,
     image: Images = None,
     as_json: AsJson = False,
@@ -165,10 +171,11 @@ def quantize(
       bitsmith quantize net.onnx --data photos --image size=224
                         --image scale=1/255 --test test.npz -o net.int8.onnx
       bitsmith quantize net.onnx --data calibration.npz --target c -o firmware/
+      bitsmith quantize net.onnx --data pixels.npz --target c -o firmware/
+                        --raw-input uint8 --normalize scale=1/255 --end-with arg-max
     """
     import bitsmith as bs
     from bitsmith import display
-    from bitsmith.analysis.search import read_budget
     from bitsmith.terminal import progress_bar
 
     check_written(output, target, network)
@@ -177,18 +184,14 @@ def quantize(
     if data is not None and stats is not None:
         raise DataError("Give --data or --stats, not both: statistics are what data become.")
     target = chosen_target(target, requantize)
-    loaded, asked = bs.load(network), bs.load_recipe(recipe)
-    asked = asked if weights is None else asked.with_weights(weights)
-    asked = asked if ends is None else asked.with_ends(ends)
-    asked = asked if refine is None else asked.with_refinements(*name_list(refine))
-    asked = asked if budget is None else asked.with_budget(read_budget(budget))
+    loaded, asked = whole_application(bs.load(network), raw_input, normalize, end_with), bs.load_recipe(recipe)
+    asked = adjusted(asked, weights, ends, refine, budget)
     asked = asked.with_rules(bs.Rule(power_of_two=True)) if requantize == "shift" else asked
-    several = data is not None and test is not None and data.is_dir() != test.is_dir()  # then --image is for the one that is a folder
-    samples = None if data is None else open_samples(data, loaded, image if data.is_dir() or not several else None)
+    samples, tested = open_both(data, test, loaded, image)
     result = bs.quantize(
         loaded,
         samples if stats is None else bs.load_statistics(stats),
-        test=None if test is None else open_samples(test, loaded, image if test.is_dir() or not several else None),
+        test=tested,
         recipe=asked.with_everything() if everything else asked,
         target=target,
         progress=progress_bar,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from bitsmith.loading.data import Data
+    from bitsmith.planning.recipe import Recipe
 
 
 def show(blocks: "Iterable[RenderableType]", data: Mapping[str, Any], as_json: bool) -> None:
@@ -32,6 +33,37 @@ def open_samples(path: Path, network: "ir.Model", images: list[str] | None, limi
         raise DataError(f"'{path}' is a folder of images; say how they become numbers, for instance --image size=224 --image scale=1/255.")
     data = open_data(path, network, preprocessing=read_preprocessing(images or []))
     return data if limit is None else data.limit(limit)
+
+
+def open_both(data: Path | None, test: Path | None, network: "ir.Model", images: list[str] | None) -> "tuple[Data | None, Data | None]":
+    """Samples that calibrate and that test. Where only one of them is a folder of images, the options are for that one."""
+    several = data is not None and test is not None and data.is_dir() != test.is_dir()
+    calibrating, testing = (None if path is None else open_samples(path, network, images if path.is_dir() or not several else None)
+                            for path in (data, test))
+    return calibrating, testing
+
+
+def whole_application(network: "ir.Model", raw_input: str | None, normalize: list[str] | None, end: str | None) -> "ir.Model":
+    """The network with what comes before and behind it. Raises DataError for numbers without a raw input."""
+    from bitsmith.loading.image_options import read_normalization
+    from bitsmith.rewrites.application import end_with, take_raw_input
+
+    if normalize and raw_input is None:
+        raise DataError("--normalize says how raw numbers become what the network eats; say which with --raw-input, for instance uint8.")
+    if raw_input is not None:
+        numbers = read_normalization(normalize or [])
+        network = take_raw_input(network, raw_input, scale=numbers["scale"], mean=numbers["mean"], std=numbers["std"])
+    return network if end is None else end_with(network, end)
+
+
+def adjusted(recipe: "Recipe", weights: str | None, ends: str | None, refine: str | None, budget: str | None) -> "Recipe":
+    """The recipe, where options do not say otherwise."""
+    from bitsmith.analysis.search import read_budget
+
+    recipe = recipe if weights is None else recipe.with_weights(weights)
+    recipe = recipe if ends is None else recipe.with_ends(ends)
+    recipe = recipe if refine is None else recipe.with_refinements(*name_list(refine))
+    return recipe if budget is None else recipe.with_budget(read_budget(budget))
 
 
 def check_written(output: Path, target: str, network: Path) -> None:

@@ -9,11 +9,12 @@ import onnx_ir as ir
 from bitsmith.errors import LoweringError
 from bitsmith.graph import activations, constant, is_float, sole_consumer
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import FLOAT32, Arithmetic, CallFloat, Dequantize, Instruction, Quantize
+from bitsmith.integer.instructions import FLOAT32, Arithmetic, CallFloat, Dequantize, Instruction, LookUp, Quantize, Reshape
 from bitsmith.integer.program import Program, made
 from bitsmith.numerics.encoding import Encoding
 from bitsmith.operators import Flow, Operator, is_clamp, operator_of
 from bitsmith.operators.float_meaning import float_function, tabulate
+from bitsmith.operators.raw import raw_encodings
 from bitsmith.operators.regions import find_region
 from bitsmith.operators.site import Site
 from bitsmith.planning.plan import Plan
@@ -50,7 +51,7 @@ class Lowering:
     def real(self, value: ir.Value) -> str:
         """The name of a value as real numbers, dequantized where it is codes."""
         name = value.name or ""
-        if name not in self.encodings:
+        if name not in self.encodings or not is_float(value):       # raw numbers are what they are
             return name
         if name not in self.reals:
             self.reals[name] = f"{name} (real)"
@@ -66,13 +67,14 @@ def lower(network: ir.Model, plan: Plan, *, arithmetic: Arithmetic = FLOAT32) ->
     if plan.dynamic:
         raise LoweringError(f"The range of '{min(plan.dynamic)}' is found at run time: there is no integer program; use a static recipe.")
     graph = network.graph
-    coded = frozenset(v for v in activations(graph) if v.name in plan.encodings)
-    lowering = Lowering(plan.encodings, arithmetic, coded, plan.in_float, {v.name or "" for v in graph.inputs})
+    encodings = {**plan.encodings, **raw_encodings(graph)}
+    coded = frozenset(v for v in activations(graph) if v.name in encodings)
+    lowering = Lowering(encodings, arithmetic, coded, plan.in_float, {v.name or "" for v in graph.inputs})
     for node in graph:
         if not already_made(lowering, node):
             lower_node(lowering, node)
-    inputs = {v.name or "": plan.encodings.get(v.name or "") for v in graph.inputs}
-    codes = {name: e for name, e in plan.encodings.items() if name in lowering.made}
+    inputs = {v.name or "": encodings.get(v.name or "") for v in graph.inputs}
+    codes = {name: e for name, e in encodings.items() if name in lowering.made}
     return Program(needed(lowering.instructions, graph), inputs, tuple(v.name or "" for v in graph.outputs), codes)
 
 
@@ -103,17 +105,17 @@ def reason_for_float(lowering: Lowering, node: ir.Node, operator: Operator | Non
         return f"there is no integer arithmetic for {node.op_type}"
     if node.name in lowering.floats:
         return "the plan leaves it in float"
-    moving, result = operator.flow is Flow.INPUT_TO_OUTPUT, node.outputs[0]
-    operands = [v for v in (node.inputs[:1] if moving else node.inputs) if v is not None and is_float(v)]
+    moving, placing, result = operator.flow is Flow.INPUT_TO_OUTPUT, operator.flow is Flow.TO_PLACES, node.outputs[0]
+    operands = [v for v in (node.inputs[:1] if moving or operator.without_float else node.inputs) if v is not None and is_float(v)]
     in_float = [v.name for v in operands if not lowering.is_coded(v)]
     numbers = [v.name or "" for v in operands if lowering.is_coded(v) and not lowering.encodings[v.name or ""].format.integral]
     if numbers:
         return f"'{numbers[0]}' is {lowering.encodings[numbers[0]].format.name}, which no integer arithmetic sums up"
-    if not is_float(result) or in_float:
+    if (not is_float(result) and not placing) or in_float:
         return f"'{in_float[0]}' stays float" if in_float else "its result is not float32"
     if moving and not all(same_encoding(lowering, node.inputs[0], v) for v in node.outputs):
         return f"'{result.name}' has not the encoding of what it moves"
-    if not moving and not operator.is_product and final_value(lowering, result) is None:
+    if not moving and not placing and not operator.is_product and final_value(lowering, result) is None:
         return f"'{result.name}' stays float"
     if operator.lower is None:
         return f"{node.op_type} is integers only where it becomes a table, and here it does not"
@@ -188,8 +190,18 @@ def lower_to_table(lowering: Lowering, result: ir.Value) -> bool:
         axis = len(region.source.shape) + region.axis
         if axis == 0 or not isinstance(region.source.shape[axis], int):
             return False
-    lowering.add([tabulate(region.nodes, region.source, result, axis, lowering.encodings)])
+    table = tabulate(region.nodes, region.source, result, axis, lowering.encodings)
+    lowering.add([same_codes(table, region.source) or table])
     return True
+
+
+def same_codes(table: LookUp, source: ir.Value) -> Reshape | None:
+    """A table that changes no code as the instruction that does nothing; None for others."""
+    dims = [] if source.shape is None else [d if isinstance(d, int) else None for d in source.shape][1:]
+    codes = np.arange(table.source.low, table.source.high + 1)
+    if table.axis is not None or None in dims or table.table.dtype != table.source.storage or not np.array_equal(table.table, codes):
+        return None
+    return Reshape(table.inputs, table.output, tuple(d for d in dims if d is not None))
 
 
 def call_float(lowering: Lowering, node: ir.Node, reason: str) -> None:

@@ -79,3 +79,15 @@ def test_labels_beyond_the_classes_are_wrong_answers() -> None:
 def test_no_data_is_an_error() -> None:
     with pytest.raises(DataError, match="empty"):
         score([], "onnxruntime")
+
+
+def test_networks_that_end_in_answers() -> None:
+    """Integers are classes themselves; a single score has none but 0."""
+    answers = np.array([2, 0, 1, 1])
+    found = score([({"out": answers}, np.array([2, 0, 1, 0]), {"out": np.array([2, 1, 1, 1])})], "onnxruntime")
+    assert (found.top1, found.top5, found.agreement) == (0.75, None, 0.75)
+    assert found.confusion is not None
+    assert found.confusion.shape == (3, 3)
+    assert found.confusion[0].tolist() == [1, 1, 0]
+    single = score([({"out": np.float32([0.5, 2])}, np.array([0, 1]), None)], "onnxruntime")
+    assert single.top1 == 0.5

@@ -23,7 +23,7 @@ from bitsmith.targets.c import CTarget
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 WITHOUT_FLOAT = ("conv_bn_relu", "depthwise", "mlp", "swish", "two_in_two_out", "transposed", "one_dimensional", "rearranged")
-IN_FLOAT = {"attention": "LayerNormalization", "nhwc": "Softmax", "tokens": "LayerNormalization"}
+NORMALIZED = {"attention": "LayerNormalization", "nhwc": "Softmax", "tokens": "LayerNormalization"}      # float where floats round
 RECIPES = {"int8": recipes.int8(), "int4": Recipe("int4", (Rule(weights=4),)), "int16": recipes.int16(),
            "signed": Recipe("signed", (Rule(activations="int8"),)), "asymmetric": Recipe("asymmetric", (Rule(symmetric_weights=False),))}
 TOO_WIDE = {("int16", "swish")}     # it multiplies two values of 16 bits
@@ -67,10 +67,17 @@ def test_small_networks_rounded_in_float(recipe: str, tmp_path: Path) -> None:
     assert_same_codes([case_of(name, RECIPES[recipe], "c:float,channels-last") for name in names], tmp_path)
 
 
-@pytest.mark.parametrize("name", IN_FLOAT)
+@pytest.mark.parametrize("recipe", ["int8", "signed"])
+def test_transformers_and_softmax(recipe: str, tmp_path: Path) -> None:
+    cases = [case_of(name, RECIPES[recipe]) for name in NORMALIZED]
+    assert not any(case.program.in_float for case in cases)
+    assert_same_codes(cases, tmp_path)
+
+
+@pytest.mark.parametrize("name", NORMALIZED)
 def test_what_needs_float_is_refused_by_name(name: str) -> None:
-    case = case_of(name, recipes.int8())
-    with pytest.raises(TargetError, match=rf"computes in float.*{IN_FLOAT[name]}.*end the network before it"):
+    case = case_of(name, recipes.int8(), "c:float")
+    with pytest.raises(TargetError, match=rf"computes in float.*{NORMALIZED[name]}.*end the network before it"):
         _ = case.firmware
 
 

@@ -56,6 +56,8 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 POSITIVE = ("Log", "Sqrt", "Reciprocal")                # defined, or finite, behind a Softplus only
 IN_NETWORKS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Concat", "Split"}
+APPLICATION = {"Cast", "ArgMax"}                       # tests/operators/test_raw.py
+NORMALIZING = {"Softmax", "LayerNormalization"}         # tests/integer/test_normalization.py, tests/bit_exact/test_c_networks.py
 WEIGHTS_ONLY = {"LSTM", "GRU", "RNN"}
 FLATTENED = {"Flatten", "Squeeze", "Unsqueeze"}         # a Conv cannot follow
 
@@ -63,7 +65,7 @@ FLATTENED = {"Flatten", "Squeeze", "Unsqueeze"}         # a Conv cannot follow
 def test_no_operator_is_left_out() -> None:
     in_networks = {node.op_type for build in networks.NETWORKS.values() for node in build().graph.node}
     assert in_networks >= IN_NETWORKS
-    assert {*CASES, *POSITIVE, *IN_NETWORKS, *WEIGHTS_ONLY, "Swish"} == set(OPERATORS)
+    assert {*CASES, *POSITIVE, *IN_NETWORKS, *APPLICATION, *NORMALIZING, *WEIGHTS_ONLY, "Swish"} == set(OPERATORS)
 
 
 def check(chain: Chain, value: str, *, in_float: bool = False) -> None:

@@ -37,6 +37,8 @@ def changed_answers(
 def answers(outputs: dict[str, Array]) -> Array | None:
     """int [samples]; None where the first output is not one score for each class."""
     scores = next(iter(outputs.values()))
+    if scores.dtype.kind in "iu":       # the network ends in answers
+        return scores.reshape(-1) if scores.size == len(scores) else None
     if scores.ndim > 2 and max(scores.shape[2:]) == 1:      # [samples, classes, 1, 1]
         scores = scores.reshape(scores.shape[:2])
     return scores.argmax(1) if scores.ndim == 2 and scores.shape[1] > 1 else None

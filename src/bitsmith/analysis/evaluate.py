@@ -54,7 +54,7 @@ class Score:
         self.kept_labels: list[Array] = []
 
     def add(self, outputs: Outputs, labels: Array | None, reference: Outputs | None) -> None:
-        """One batch. Labels are class numbers; they belong to the first output, whose axis 1 counts the classes."""
+        """One batch. Labels are class numbers; they belong to the first output, whose axis 1 counts the classes, or which holds answers."""
         first = next(iter(outputs.values()))
         self.samples += len(first)
         if labels is not None:
@@ -66,19 +66,18 @@ class Score:
             self.kept_labels += [] if labels is None else [labels]
 
     def add_labels(self, first: Array, labels: Array) -> None:
-        scores = np.moveaxis(first, 1, -1).reshape(-1, first.shape[1]) if first.ndim > 1 else first.reshape(-1, 1)
-        truth = np.asarray(labels).reshape(-1)
-        if len(truth) != len(scores) or truth.dtype.kind not in "iu":
+        answer, truth = answers_of(first).reshape(-1), np.asarray(labels).reshape(-1)
+        if len(truth) != len(answer) or truth.dtype.kind not in "iu":
             raise DataError(f"Labels of shape {np.shape(labels)} and type {truth.dtype} do not fit outputs of shape {first.shape}; "
                             "they must be class numbers, one for each answer.")
         if truth.min() < 0:
             raise DataError(f"The label {truth.min()} is no class number; classes are counted from 0.")
-        answer = scores.argmax(axis=1)
         self.answers += len(truth)
-        self.classes = max(self.classes, scores.shape[1])
         self.right += int((answer == truth).sum())
-        self.right_in_five += in_top(scores, truth, 5)
-        self.most = max(self.most, self.classes, 1 + int(truth.max()))
+        if first.dtype.kind == "f" and first.ndim > 1:
+            self.classes = max(self.classes, first.shape[1])
+            self.right_in_five += in_top(np.moveaxis(first, 1, -1).reshape(-1, first.shape[1]), truth, 5)
+        self.most = max(self.most, self.classes, 1 + int(truth.max()), 1 + int(answer.max()))
         if self.most <= LARGEST_CONFUSION:
             pairs, counts = np.unique(np.stack([truth, answer]), axis=1, return_counts=True)
             for true, given, n in zip(*pairs.tolist(), counts.tolist(), strict=True):
@@ -88,8 +87,8 @@ class Score:
         first, other = next(iter(outputs.values())), next(iter(reference.values()))
         if [v.shape for v in outputs.values()] != [v.shape for v in reference.values()]:
             raise DataError(f"The two networks have different outputs: {shapes(outputs)} and {shapes(reference)}.")
-        if first.ndim > 1 and first.shape[1] > 1:
-            same = first.argmax(1) == other.argmax(1)
+        if first.dtype.kind in "iu" or (first.ndim > 1 and first.shape[1] > 1):
+            same = answers_of(first) == answers_of(other)
             self.agreeing += int(same.sum())
             self.compared += same.size
         for mine, theirs in zip(outputs.values(), reference.values(), strict=True):
@@ -124,6 +123,13 @@ class Score:
         outputs = {name: np.concatenate([o[name] for o in self.kept]) for name in self.kept[0]}
         labels = np.concatenate(self.kept_labels) if self.kept_labels else None
         return {name: float(metric(outputs, labels)) for name, metric in self.metrics.items()}
+
+
+def answers_of(output: Array) -> Array:
+    """Class numbers: places of the largest along axis 1, the numbers themselves where the network ends in them; 0 of a single score."""
+    if output.dtype.kind in "iu":
+        return output
+    return np.asarray(output.argmax(1)) if output.ndim > 1 else np.zeros(len(output), np.int64)
 
 
 def in_top(scores: Array, truth: Array, count: int) -> int:

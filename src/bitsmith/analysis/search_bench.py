@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
+from bitsmith.analysis.evaluate import answers_of
 from bitsmith.analysis.pareto import Assignment
 from bitsmith.analysis.search_costs import costs_of
 from bitsmith.analysis.search_points import Loss, Point, widths_of
@@ -85,7 +86,7 @@ def loss(draft: Draft, samples: Samples) -> Loss:
     session = Session(draft.simulated())
     before, after, same = list[Array](), list[Array](), list[Array]()
     for batch, labels, reference in samples:
-        answers, expected = answers_of(session.run(batch)), answers_of(reference)
+        answers, expected = first_answers(session.run(batch)), first_answers(reference)
         same.append(answers == expected)
         if samples.labelled and labels is not None:
             truth = np.asarray(labels).reshape(-1)
@@ -100,7 +101,6 @@ def loss(draft: Draft, samples: Samples) -> Loss:
                 float(apart.std() / np.sqrt(len(apart))))
 
 
-def answers_of(outputs: Mapping[str, Array]) -> Array:
-    """Class numbers: of the first output, whose axis 1 counts the classes."""
-    first = next(iter(outputs.values()))
-    return np.asarray(np.argmax(first, axis=1 if first.ndim > 1 else 0)).reshape(-1)
+def first_answers(outputs: Mapping[str, Array]) -> Array:
+    """Class numbers: of the first output."""
+    return answers_of(next(iter(outputs.values()))).reshape(-1)

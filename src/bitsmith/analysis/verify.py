@@ -119,8 +119,8 @@ class Tally:
 
 
 def best(output: Array) -> Array:
-    """The arg-max over axis 1 for each sample, [samples, answers]; the numbers themselves where there is no such axis."""
-    return (output.argmax(1) if output.ndim > 1 else output).reshape(len(output), -1)
+    """The arg-max over axis 1, [samples, answers]; the numbers themselves where there is no such axis, or the network took it."""
+    return (output.argmax(1) if output.ndim > 1 and output.dtype.kind == "f" else output).reshape(len(output), -1)
 
 
 def compare_engines(batches: Iterable[Mapping[str, Ran]], values: Sequence[str]) -> Verification:

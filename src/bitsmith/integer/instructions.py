@@ -8,16 +8,18 @@ from typing import Protocol
 from bitsmith.integer.arithmetic import AddRescaled, Clamp, LookUp, MultiplyRescaled, Rescale
 from bitsmith.integer.boundary import CallFloat, Dequantize, Quantize
 from bitsmith.integer.movement import Concatenate, Constant, Gather, Reshape, Take, Transpose
+from bitsmith.integer.normalization import LayerNormalize, Softmax
 from bitsmith.integer.pooling import AveragePool, MaxPool, Mean
 from bitsmith.integer.products import Convolve, MatrixMultiply
 from bitsmith.integer.requantization import FixedPoint, FloatScale, Requantize
 from bitsmith.integer.rescaling import Average, FixedAverage, FixedTotal, FloatAverage, FloatTotal, Total
+from bitsmith.integer.selection import ArgMax
 from bitsmith.numerics.formats import Array
 
 __all__ = [
-    "FIXED_POINT", "FLOAT32", "AddRescaled", "Arithmetic", "AveragePool", "CallFloat", "Clamp", "Concatenate", "Constant", "Convolve",
-    "Dequantize", "Gather", "Instruction", "LookUp", "MatrixMultiply", "MaxPool", "Mean", "MultiplyRescaled", "Quantize", "Rescale",
-    "Reshape", "Take", "Transpose",
+    "FIXED_POINT", "FLOAT32", "AddRescaled", "ArgMax", "Arithmetic", "AveragePool", "CallFloat", "Clamp", "Concatenate", "Constant",
+    "Convolve", "Dequantize", "Gather", "Instruction", "LayerNormalize", "LookUp", "MatrixMultiply", "MaxPool", "Mean", "MultiplyRescaled",
+    "Quantize", "Rescale", "Reshape", "Softmax", "Take", "Transpose",
 ]
 
 

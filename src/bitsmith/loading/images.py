@@ -61,7 +61,7 @@ class Preprocessing:
         return 1 if self.colours == "grey" else 3
 
     def apply(self, image: "Image") -> Array:
-        """float32 [channels, height, width], or channels last. Raises DataError where the crop is larger than the image."""
+        """[channels, height, width], or channels last. Raises DataError where the crop is larger than the image."""
         cut = self.cut_out(self.resize(image.convert(MODES[self.colours])))     # a palette's numbers cannot be averaged
         pixels = np.asarray(cut).reshape(cut.height, cut.width, self.channels)
         if self.colours == "bgr":
@@ -71,10 +71,11 @@ class Preprocessing:
 
     @cached_property
     def table(self) -> Array:
-        """float32 [256, channels]: the number of each pixel value, rounded once."""
+        """float32 [256, channels]: the number of each pixel value, rounded once; uint8 where no option changes it."""
         pixels = np.arange(256)[:, None] * np.float64(self.scale)
         numbers = (pixels - np.asarray(self.mean)) / np.asarray(self.std)
-        return np.broadcast_to(numbers, (256, self.channels)).astype(np.float32)
+        raw = self.scale == 1 and np.all(np.asarray(self.mean) == 0) and np.all(np.asarray(self.std) == 1)
+        return np.broadcast_to(numbers, (256, self.channels)).astype(np.uint8 if raw else np.float32)
 
     def resize(self, image: "Image") -> "Image":
         if self.size is None:
@@ -110,13 +111,13 @@ class Images:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype(np.float32)
+        return self.preprocessing.table.dtype
 
     def parts(self, size: int, step: int = 1) -> Iterator[Array]:
         shape = self.shape[1:]
         for start in range(0, len(self.files), size * step):
             files = self.files[start:start + size * step:step]
-            part = np.empty((len(files), *shape), np.float32)
+            part = np.empty((len(files), *shape), self.dtype)
             for row, file in enumerate(files):
                 image = self.read(file)
                 if image.shape != shape:

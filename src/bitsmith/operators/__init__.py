@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from bitsmith.operators import activations, arithmetic, movement, pooling, products
+from bitsmith.operators import activations, arithmetic, movement, normalization, pooling, products, selection
 from bitsmith.operators.operator import Flow, Operator, Parameter
 
 OPERATORS: Mapping[str, Operator] = {
     **products.OPERATORS, **arithmetic.OPERATORS, **pooling.OPERATORS, **movement.OPERATORS, **activations.OPERATORS,
+    **selection.OPERATORS, **normalization.OPERATORS,
 }
 
 __all__ = ["OPERATORS", "Flow", "Operator", "Parameter", "is_clamp", "operator_of"]

@@ -18,8 +18,8 @@ OPERATORS = {
     "Relu": CLAMP,
     "Clip": CLAMP,
     **dict.fromkeys(
-        ("Abs", "Celu", "Cos", "Div", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Max", "Min", "Mish",
-         "Neg", "PRelu", "Pow", "Reciprocal", "Selu", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh",
+        ("Abs", "Cast", "Celu", "Cos", "Div", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Max", "Min",
+         "Mish", "Neg", "PRelu", "Pow", "Reciprocal", "Selu", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh",
          "ThresholdedRelu"),
         CURVE,
     ),

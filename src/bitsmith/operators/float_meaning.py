@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bitsmith.errors import LoweringError
-from bitsmith.graph import constant
+from bitsmith.graph import constant, is_float
 from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import LookUp
 from bitsmith.numerics.encoding import Encoding
@@ -82,6 +82,14 @@ def float_function(node: ir.Node, encodings: Encodings) -> tuple[list[ir.Value],
 def tabulate(nodes: Sequence[ir.Node], source: ir.Value, result: ir.Value, axis: int | None, encodings: Encodings) -> LookUp:
     """A chain of pointwise nodes from one encoded value to another as a table, with one row for each index of `axis`."""
     encoding, target = encodings[source.name or ""], encodings[result.name or ""]
+    made = target.quantize(reals_of(nodes, source, result, axis, encodings))
+    table = made.reshape(len(made), -1)
+    return LookUp((source.name or "",), result.name or "", CodeRange.of(encoding), table[:, 0] if axis is None else table.T.copy(), axis)
+
+
+def reals_of(nodes: Sequence[ir.Node], source: ir.Value, result: ir.Value, axis: int | None, encodings: Encodings) -> Array:
+    """What a chain of pointwise nodes makes of every code of its source, [codes, ...]: one number each, or one for each index of `axis`."""
+    encoding = encodings[source.name or ""]
     codes = np.arange(encoding.format.lowest, encoding.format.highest + 1)
     rank = 0 if source.shape is None else len(source.shape)
     shape = [len(codes), *[1] * (rank - 1)]
@@ -89,10 +97,10 @@ def tabulate(nodes: Sequence[ir.Node], source: ir.Value, result: ir.Value, axis:
     if axis is not None and source.shape is not None:
         shape[axis] = int(source.shape[axis])       # type: ignore[arg-type]  # the caller has seen that it is known
         reals = np.ascontiguousarray(np.broadcast_to(reals, shape))
+    if source.dtype is not None and not is_float(source):
+        reals = reals.astype(source.dtype.numpy())
     part = copy_nodes(nodes, {source: ir.Shape([None] * rank)}, [result], encodings)
-    made = target.quantize(Session(part, optimise=False).run({source.name or "": reals})[result.name or ""])
-    table = made.reshape(len(codes), -1)
-    return LookUp((source.name or "",), result.name or "", CodeRange.of(encoding), table[:, 0] if axis is None else table.T.copy(), axis)
+    return Session(part, optimise=False).run({source.name or "": reals})[result.name or ""]
 
 
 def recode(name: str, output: str, encoding: Encoding, target: Encoding) -> LookUp:

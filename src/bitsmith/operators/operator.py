@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from bitsmith.numerics import Encoding, Format
+
 if TYPE_CHECKING:
     from bitsmith.integer.instructions import Instruction
     from bitsmith.operators.site import Site
@@ -19,6 +21,7 @@ class Flow(Enum):
     INPUT_TO_OUTPUT = auto()    # the first input's codes come out, moved (Reshape, MaxPool)
     OUTPUT_TO_INPUT = auto()    # a clamp: the saturation of the output's encoding does its work (Relu, Clip)
     SHARED = auto()             # all inputs and the output have one encoding (Concat)
+    TO_PLACES = auto()          # integers that are no codes come out (ArgMax): on codes, where its input has them
     NONE = auto()               # asks for no encodings (Sigmoid): between those of its neighbours a table does it, else it is float
 
 
@@ -49,6 +52,8 @@ class Operator:
     pointwise   each output element depends on one element of each input: chains of these become tables
     obstacle    why this node cannot run on codes ("" when it can)
     weights_only  its arithmetic stays float; only its weights are narrowed
+    without_float  its integers are for targets without float arithmetic; elsewhere it stays float
+    encode      the encoding of its result in a format, where that is known beforehand
     lower       to instructions; None: no arithmetic of its own in integers
     """
 
@@ -58,6 +63,8 @@ class Operator:
     pointwise: bool = False
     obstacle: Callable[[ir.Node], str] = fits
     weights_only: bool = False
+    without_float: bool = False
+    encode: Callable[[Format], Encoding] | None = None
     lower: "Callable[[Site], Sequence[Instruction]] | None" = None
 
     @property

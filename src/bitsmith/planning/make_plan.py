@@ -4,14 +4,17 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from functools import reduce
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bitsmith.calibration.ranges import Placing, Range, parse_estimator
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.errors import StatisticsError
 from bitsmith.graph import constant
+from bitsmith.numerics import Format
 from bitsmith.numerics.encoding import Encoding, spanning
 from bitsmith.operators import is_clamp, operator_of
+from bitsmith.operators.raw import as_it_comes
 from bitsmith.planning.accepts import Accepts
 from bitsmith.planning.placement import Placement, activation_operands, moves, place
 from bitsmith.planning.plan import Plan
@@ -79,12 +82,31 @@ def encode_group(
     leaders = sources(group)
     asked = widest((settings_of(v, placement, recipe) for v in leaders), accepts, leaders[0].name or "")
     format = accepts.choose(asked.activations or 8, "activations", f"Value '{leaders[0].name}'")
+    raw = as_it_comes(leaders[0]) if len(leaders) == 1 else None
+    if raw is not None and raw.format == format and suits(raw, asked, accepts):
+        return raw, f"{format.name}: the raw input as it comes"
+    if (known := known_beforehand(leaders, format)) is not None and suits(known, asked, accepts):
+        return known, f"{format.name}: all that it can be, 0 to 1"
     symmetric = bool(asked.symmetric_activations) or not accepts.zero_points
     placing, estimator = Placing(format, symmetric, bool(asked.power_of_two)), asked.estimator or usual_estimator(format.bits)
     found = find_range(leaders, statistics, lambda s: parse_estimator(estimator)(s, placing))
     encoding = spanning(found.low, found.high, format, symmetric=symmetric, power_of_two=placing.power_of_two)
     summed = "; this target adds up codes of more than 8 bits in float32" if accepts.floats and format.bits > 8 else ""
     return encoding, f"{format.name}: {estimator} range [{found.low:.6g}, {found.high:.6g}]{summed}"
+
+
+def known_beforehand(leaders: list[ir.Value], format: Format) -> Encoding | None:
+    """The encoding that an operator's results have whatever the data; None for all others."""
+    node = leaders[0].producer() if len(leaders) == 1 else None
+    operator = None if node is None else operator_of(node)
+    return None if operator is None or operator.encode is None else operator.encode(format)
+
+
+def suits(encoding: Encoding, asked: Rule, accepts: Accepts) -> bool:
+    """True where a rule leaves it open that an activation is encoded so."""
+    symmetric = bool(asked.symmetric_activations) or not accepts.zero_points
+    power = np.frexp(encoding.scale)[0] == 0.5
+    return asked.estimator is None and (power or not asked.power_of_two) and (not symmetric or not encoding.zero_point)
 
 
 def find_range(leaders: list[ir.Value], statistics: Mapping[str, Statistics], estimate: Callable[[Statistics], Range]) -> Range:

@@ -69,12 +69,13 @@ def place(graph: ir.Graph, recipe: Recipe, accepts: Accepts) -> Placement:
         if node in existing:
             placement.reasons[node.name or node.outputs[0].name or ""] = KEPT
         else:
-            classify(placement, node, recipe, slow.get(node.name or "", ""))
+            classify(placement, node, recipe, slow.get(node.name or "", "") or finer_in_float(node, accepts))
     for node in placement.integer:
         if asks_first(node):
             ask(placement, node, accepts)
     if not accepts.floats:
         want_curves_at_the_end(placement, graph)
+        want_what_is_searched(placement, graph)
     before = -1
     while before != len(placement.shared):
         before = len(placement.shared)
@@ -93,10 +94,25 @@ def want_curves_at_the_end(placement: Placement, graph: ir.Graph) -> None:
             placement.want(value)
 
 
+def finer_in_float(node: ir.Node, accepts: Accepts) -> str:
+    """Why a node stays in float where there is float arithmetic at all; "" where it does not."""
+    operator = operator_of(node)
+    stays = accepts.floats and operator is not None and operator.without_float
+    return f"{node.op_type} is integers only where there is no float arithmetic" if stays else ""
+
+
+def want_what_is_searched(placement: Placement, graph: ir.Graph) -> None:
+    """Where there is no float arithmetic, an arg-max needs codes to search."""
+    for node in graph:
+        operator, searched = operator_of(node), node.inputs[0] if node.inputs else None
+        if operator is not None and operator.flow is Flow.TO_PLACES and searched is not None and is_float(searched):
+            placement.want(searched)
+
+
 def classify(placement: Placement, node: ir.Node, recipe: Recipe, slow: str) -> None:
     """Sort one node: on codes, weights only, dynamic or float, with the reason."""
     operator, name = operator_of(node), node.name or node.outputs[0].name or ""
-    if operator is None or operator.flow is Flow.NONE:
+    if operator is None or operator.flow in (Flow.NONE, Flow.TO_PLACES):
         if operator is None and any(is_float(v) for v in node.outputs):
             placement.reasons[name] = f"float: bitsmith knows no integer arithmetic for {node.op_type}"
         return
@@ -135,7 +151,7 @@ def obstacle_of(node: ir.Node, operator: Operator, asked: Rule, slow: str) -> st
 
 def activation_operands(node: ir.Node, operator: Operator) -> list[ir.Value]:
     """The operands that carry activations: for movements the first, else all but weights and bias."""
-    if operator.flow is Flow.INPUT_TO_OUTPUT or operator.flow is Flow.OUTPUT_TO_INPUT:
+    if operator.flow in (Flow.INPUT_TO_OUTPUT, Flow.OUTPUT_TO_INPUT) or operator.without_float:
         return [v for v in node.inputs[:1] if v is not None]
     apart = {p.index for p in operator.parameters(node)} | {operator.bias}
     operands = [v for i, v in enumerate(node.inputs) if v is not None and i not in apart]

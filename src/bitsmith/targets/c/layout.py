@@ -13,6 +13,7 @@ from bitsmith.errors import TargetError
 from bitsmith.integer.boundary import CallFloat, Dequantize, Quantize
 from bitsmith.integer.instructions import (
     AddRescaled,
+    ArgMax,
     AveragePool,
     Clamp,
     Concatenate,
@@ -20,6 +21,7 @@ from bitsmith.integer.instructions import (
     Convolve,
     Gather,
     Instruction,
+    LayerNormalize,
     LookUp,
     MatrixMultiply,
     MaxPool,
@@ -27,6 +29,7 @@ from bitsmith.integer.instructions import (
     MultiplyRescaled,
     Rescale,
     Reshape,
+    Softmax,
     Take,
     Transpose,
 )
@@ -223,22 +226,30 @@ def arrange_together(arrangement: Arrangement, instruction: Any, result: Stored)
     arrangement.make(reading(instruction, found), result.in_order(order))
 
 
-def arrange_take(arrangement: Arrangement, instruction: Take, result: Stored) -> None:
+def arrange_mean(arrangement: Arrangement, instruction: Mean, result: Stored) -> None:
+    arrange_reduction(arrangement, instruction, result, () if instruction.keep_axes else instruction.axes)
+
+
+def arrange_arg_max(arrangement: Arrangement, instruction: ArgMax, result: Stored) -> None:
+    arrange_reduction(arrangement, instruction, result, () if instruction.keep_axis else (instruction.axis,))
+
+
+def arrange_reduction(arrangement: Arrangement, instruction: Any, result: Stored, gone: Sizes) -> None:
+    """The axes that stay keep their order."""
+    source = arrangement.plain(instruction.inputs[0])
+    order = arrangement.stored[source].order
+    kept = [axis for axis in range(len(order)) if axis + 1 not in gone]
+    arrangement.make(reading(instruction, [source]), result.in_order(tuple(kept.index(axis) for axis in order if axis in kept)))
+
+
+def arrange_in_place(arrangement: Arrangement, instruction: Any, result: Stored) -> None:
+    """In the order of the source."""
     source = arrangement.plain(instruction.inputs[0])
     arrangement.make(reading(instruction, [source]), result.in_order(arrangement.stored[source].order))
 
 
-def arrange_mean(arrangement: Arrangement, instruction: Mean, result: Stored) -> None:
-    """The axes that stay keep their order."""
-    source = arrangement.plain(instruction.inputs[0])
-    order = arrangement.stored[source].order
-    if not instruction.keep_axes:
-        kept = [axis for axis in range(len(order)) if axis + 1 not in instruction.axes]
-        order = tuple(kept.index(axis) for axis in order if axis in kept)
-    arrangement.make(reading(instruction, [source]), result.in_order(order))
-
-
-def arrange_gather(arrangement: Arrangement, instruction: Gather, result: Stored) -> None:
+def arrange_rows(arrangement: Arrangement, instruction: Any, result: Stored) -> None:
+    """Numpy's order: the last axes are a row."""
     name = instruction.inputs[0]
     arrangement.make(reading(instruction, [arrangement.plain(name, natural_order(arrangement, name))]), result)
 
@@ -274,9 +285,12 @@ RULES: dict[type, Callable[[Arrangement, Any, Stored], None]] = {
     AddRescaled: arrange_together,
     MultiplyRescaled: arrange_together,
     Concatenate: arrange_together,
-    Take: arrange_take,
+    Take: arrange_in_place,
     Mean: arrange_mean,
-    Gather: arrange_gather,
+    ArgMax: arrange_arg_max,
+    Softmax: arrange_in_place,
+    LayerNormalize: arrange_rows,
+    Gather: arrange_rows,
     Reshape: arrange_reshape,
     Transpose: arrange_transpose,
 }

@@ -4,25 +4,30 @@ from collections.abc import Mapping
 
 from bitsmith.integer.instructions import (
     AddRescaled,
+    ArgMax,
     AveragePool,
     Clamp,
     Concatenate,
     Convolve,
     Gather,
+    LayerNormalize,
     LookUp,
     MatrixMultiply,
     MaxPool,
     Mean,
     MultiplyRescaled,
     Rescale,
+    Softmax,
     Take,
 )
 from bitsmith.targets.c.call import Describe
 from bitsmith.targets.c.elementwise import describe_clamp, describe_look_up, describe_multiplication, describe_rescale, describe_sum
 from bitsmith.targets.c.layout import Reorder
 from bitsmith.targets.c.movement import describe_concatenation, describe_gather, describe_reorder, describe_take
+from bitsmith.targets.c.normalization import describe_normalization, describe_softmax
 from bitsmith.targets.c.pooling import describe_average_pool, describe_max_pool, describe_mean
 from bitsmith.targets.c.products import describe_convolution, describe_product
+from bitsmith.targets.c.selection import describe_arg_max
 
 PORTABLE: Mapping[type, Describe] = {
     Convolve: describe_convolution,
@@ -38,5 +43,8 @@ PORTABLE: Mapping[type, Describe] = {
     Take: describe_take,
     Concatenate: describe_concatenation,
     Gather: describe_gather,
+    ArgMax: describe_arg_max,
+    Softmax: describe_softmax,
+    LayerNormalize: describe_normalization,
     Reorder: describe_reorder,
 }

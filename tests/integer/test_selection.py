@@ -1,0 +1,28 @@
+"""ArgMax equals a loop over places; ties go to the first or the last."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitsmith.errors import LoweringError
+from bitsmith.integer.instructions import ArgMax
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=9), st.booleans())
+def test_place_of_the_largest(codes: list[int], last: bool) -> None:
+    places = [i for i, code in enumerate(codes) if code == max(codes)]
+    found = ArgMax(("x",), "y", 1, last=last).run(np.asarray([codes, codes], np.int8))
+    assert found.tolist() == [places[-1 if last else 0]] * 2
+
+
+@pytest.mark.parametrize(("length", "kind"), [(256, np.uint8), (257, np.uint16), (2**16, np.uint16), (2**16 + 1, np.int32)])
+def test_places_are_as_narrow_as_can_be(length: int, kind: type) -> None:
+    codes = np.arange(length).reshape(1, 1, length).astype(np.int32)
+    found = ArgMax(("x",), "y", 2, keep_axis=True).run(codes)
+    assert (found.dtype, found.shape, int(found[0, 0, 0])) == (kind, (1, 1, 1), length - 1)
+
+
+def test_samples_are_not_compared() -> None:
+    with pytest.raises(LoweringError, match="'y' is an arg-max over axis 0"):
+        ArgMax(("x",), "y", 0)
