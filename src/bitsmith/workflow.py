@@ -165,6 +165,7 @@ class Quantized:
     refined     what refinements made of it, still in float: what the plan is of
     evaluation, float_evaluation   on the test data, where there were some
     tested      these data
+    calibrated  the data that were calibrated with, where they were given as data
     """
 
     original: ir.Model
@@ -175,6 +176,7 @@ class Quantized:
     evaluation: Evaluation | None = None
     float_evaluation: Evaluation | None = None
     tested: Data | None = None
+    calibrated: Data | None = None
 
     @cached_property
     def network(self) -> ir.Model:
@@ -218,7 +220,7 @@ class Quantized:
         write_page(gather_rows(Material(
             self.original, Subject(self.network), self.plan, self.statistics, self.float_evaluation, self.evaluation, again,
             title or self.original.graph.name or "network", extras=ReportExtras(self.statistics, latency, sensitivities)
-            if search is None else search.extras(self.statistics, latency),
+            if search is None else search.extras(self.statistics, latency), calibrated=self.calibrated,
         )), path)
 
     def verify(self, data: Any, *, progress: Progress | None = None) -> Verification:
@@ -272,7 +274,7 @@ def first_draft(network: ir.Model, data: Any, recipe: Recipe, target: str, steps
 def refined(draft: Draft, target: str, steps: Steps) -> Quantized:
     """A draft with its recipe's refinements, as a result."""
     draft = refine_draft(draft, steps)
-    return Quantized(draft.original, draft.network, draft.plan, target, draft.statistics)
+    return Quantized(draft.original, draft.network, draft.plan, target, draft.statistics, calibrated=draft.data)
 
 
 def calibrate_for(network: ir.Model, data: Any, recipe: Recipe, target: str, steps: Steps) -> Collection:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -126,6 +127,14 @@ def test_text_has_contrast(scheme: str) -> None:
     for text, ground in pairs():
         bright, dim = sorted((luminance(colours[text]), luminance(colours[ground])), reverse=True)
         assert (bright + 0.05) / (dim + 0.05) >= 4.5, f"{text} on {ground}"
+
+
+def test_equal_answers_are_said_to_be_equal() -> None:
+    report = made_up()
+    assert report.answers.confusion is not None
+    same = replace(report.answers, confusion=replace(report.answers.confusion, after=report.answers.confusion.before))
+    assert "No difference" in draw_page(replace(report, answers=same))
+    assert "No difference" not in draw_page(report)
 
 
 def test_five_hundred_layers_stay_small() -> None:
