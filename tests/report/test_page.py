@@ -253,6 +253,18 @@ def test_it_prints_in_light_colours_and_nothing_is_cut(page: chromium.Page, sche
 
 
 @needs_browser
+@pytest.mark.parametrize("width", [390, 1400])
+def test_names_without_any_place_to_break_stay_in_their_place(tmp_path: Path, width: int) -> None:
+    write_page(made_up(6, "x" * 300), tmp_path / "net.html")
+    with chromium.opened(tmp_path / "net.html") as page:
+        page.show(width, 900, "light")
+        assert page.run("document.documentElement.scrollWidth") <= width
+        cut = """[...document.querySelectorAll('#heat th[scope=row]')].filter(
+            h => h.firstElementChild.getBoundingClientRect().right > h.getBoundingClientRect().right).length"""
+        assert page.run(cut) == 0
+
+
+@needs_browser
 def test_a_phone_need_not_scroll_sideways(page: chromium.Page) -> None:
     page.show(390, 844, "light")
     assert page.run("document.documentElement.scrollWidth") <= 390
