@@ -103,7 +103,7 @@ def opened(place: Path | str) -> Iterator[Page]:
     (read_commands, commands), (answers, write_answers) = os.pipe(), os.pipe()
     with tempfile.TemporaryDirectory() as profile:
         # The browser reads from 3 and writes to 4; a shell puts them there, whatever numbers the pipes have.
-        script = f'exec 8<&{read_commands} 9>&{write_answers}; exec 3<&8 4>&9; exec "$0" "$@"'
+        script = f'exec {{commands}}<&{read_commands} {{answers}}>&{write_answers}; exec 3<&$commands 4>&$answers; exec "$0" "$@"'
         command = ["bash", "-c", script, FOUND, *OPTIONS, f"--user-data-dir={profile}"]
         browser = subprocess.Popen(command, pass_fds=(read_commands, write_answers), stderr=subprocess.DEVNULL)
         os.close(read_commands)

@@ -33,6 +33,8 @@ def test_quantize_writes_a_page(here: Path) -> None:
     page = (here / "d.html").read_text()
     assert "<title>d.onnx" in page
     assert "top-1 accuracy" in page
+    assert "<td>&#39;digits-calibration.npz&#39;, 200 samples, " in page
+    assert "<td>&#39;digits-test.npz&#39;, 500 samples</td>" in page
     assert len(page) < 2_000_000
 
 

@@ -117,3 +117,20 @@ def test_labels_stand_at_their_powers() -> None:
     line = labels(range(9, -12, -1))
     assert [line.index(label) for label in ("2^8", "2^0", "2^-8")] == [1, 9, 17]
     assert labels(range(3, 1, -1)) == ""
+
+
+@pytest.mark.parametrize(("options", "named"), [
+    (["--value", "stem.weight", "--tolerance", "0.1"], "--value and --tolerance"),
+    (["--value", "stem.weight", "--per-channel"], "--value and --per-channel"),
+    (["--value", "stem.weight", "--least-error"], "--value and --least-error"),
+    (["--per-channel", "--tolerance", "0.1"], "--per-channel and --tolerance"),
+    (["--tolerance", "0.1", "--bits", "8"], "--tolerance and --bits"),
+    (["--limit", "3"], "give --data"), (["--image", "size=3"], "give --data"),
+    (["--value", "pixels"], "--data"), (["--tolerance", "2"], "between 0 and 1"), (["--bits", "1"], "2 to 32 bits"),
+])
+def test_options_that_would_say_nothing_are_refused(options: list[str], named: str) -> None:
+    assert named in " ".join(run(NET, *options, status=2, columns=200).split())
+
+
+def test_a_word_has_eight_bits_unless_told_otherwise() -> None:
+    assert json.loads(run(NET, "--json")) == json.loads(run(NET, "--json", "--bits", 8))

@@ -166,6 +166,7 @@ class Quantized:
     refined     what refinements made of it, still in float: what the plan is of
     evaluation, float_evaluation   on the test data, where there were some
     tested      these data
+    calibrated  the data that were calibrated with, where they were given as data
     """
 
     original: ir.Model
@@ -176,6 +177,7 @@ class Quantized:
     evaluation: Evaluation | None = None
     float_evaluation: Evaluation | None = None
     tested: Data | None = None
+    calibrated: Data | None = None
 
     @cached_property
     def network(self) -> ir.Model:
@@ -219,7 +221,7 @@ class Quantized:
         write_page(gather_rows(Material(
             self.original, Subject(self.network), self.plan, self.statistics, self.float_evaluation, self.evaluation, again,
             title or self.original.graph.name or "network", extras=ReportExtras(self.statistics, latency, sensitivities)
-            if search is None else search.extras(self.statistics, latency),
+            if search is None else search.extras(self.statistics, latency), calibrated=self.calibrated,
         )), path)
 
     def verify(self, data: Any, *, progress: Progress | None = None) -> Verification:
@@ -274,7 +276,7 @@ def refined(draft: Draft, target: str, steps: Steps) -> Quantized:
     """A draft with its recipe's refinements, as a result."""
     draft = refine_draft(draft, steps)
     plan = tell_of_pairs(draft.network, draft.plan) if draft.target.accepts.saturating_pairs else draft.plan
-    return Quantized(draft.original, draft.network, plan, target, draft.statistics)
+    return Quantized(draft.original, draft.network, plan, target, draft.statistics, calibrated=draft.data)
 
 
 def calibrate_for(network: ir.Model, data: Any, recipe: Recipe, target: str, steps: Steps) -> Collection:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,6 +121,44 @@ def test_the_whole_journey(here: Path) -> None:
     found = bs.evaluate(here / "digits.bitsmith" / "exported" / "digits.int8-1.onnx", here / TEST.name)
     assert f"{found.top1:.9g}" == shown
     assert f"{100 * found.top1:.2f} %" == card
+
+
+def test_other_formats_c_and_attempts_that_nobody_wants(here: Path) -> None:
+    with started(here) as (_, address), browsed(address) as page:
+        page.show(1400, 900, "dark")
+        click(page, "#calibrate")
+        said(page, "Calibrated: ")
+        click(page, "#recipe-everything")
+        page.wait("document.getElementById('recipe-everything').checked")
+        click(page, ".look[data-name='stem.weight']")
+        choose(page, WEIGHTS, "pow2_3")
+        page.wait("document.querySelector('#panel').innerText.includes('pow2_3')")
+        choose(page, WEIGHTS, "4")
+        page.wait(f"document.querySelector('{WEIGHTS}').value === '4'")
+        choose(page, "#recipe-target", "c")
+        page.wait("![...document.querySelectorAll('select.format option')].some(o => o.value === 'float')")
+        click(page, "#quantize")
+        said(page, "Attempt 1 is there")
+        page.wait("document.querySelector('#attempts .files').innerText.startsWith('C ')")
+        shown = page.run("document.querySelector('#attempts td[data-v]').dataset.v")
+        click(page, "[data-post='/export/1']")
+        said(page, "was copied into")
+        click(page, ".open-attempt")
+        page.wait("document.querySelector('#attempt h3')")
+        page.run("window.confirm = text => { window.asked = text; return Boolean(window.sure); }")
+        click(page, "[data-post='/remove/1']")
+        assert page.run("window.asked").startswith("Remove attempt 1 with its files?")
+        page.run("window.sure = true")
+        click(page, "[data-post='/remove/1']")
+        said(page, "Attempt 1 was removed")
+        page.wait("document.getElementById('attempts').innerText.includes('Nothing was validated yet')")
+        assert page.run("document.getElementById('attempt').children.length") == 0
+    exported = here / "digits.bitsmith" / "exported" / "digits.int8-1.zip"
+    with zipfile.ZipFile(exported) as archive:
+        archive.extractall(here)
+    found = bs.evaluate(here / "digits.int8-1" / "net.onnx", here / TEST.name)          # the float network that the C was made from
+    assert abs(found.top1 - float(shown)) < 0.02
+    assert {"net.c", "net.h", "main.c"} <= {path.name for path in (here / "digits.int8-1").iterdir()}
 
 
 def test_loading_again_loses_nothing_and_tabs_show_the_same(here: Path) -> None:

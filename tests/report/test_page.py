@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -128,6 +129,14 @@ def test_text_has_contrast(scheme: str) -> None:
         assert (bright + 0.05) / (dim + 0.05) >= 4.5, f"{text} on {ground}"
 
 
+def test_equal_answers_are_said_to_be_equal() -> None:
+    report = made_up()
+    assert report.answers.confusion is not None
+    same = replace(report.answers, confusion=replace(report.answers.confusion, after=report.answers.confusion.before))
+    assert "No difference" in draw_page(replace(report, answers=same))
+    assert "No difference" not in draw_page(report)
+
+
 def test_five_hundred_layers_stay_small() -> None:
     assert len(draw_page(made_up(500)).encode()) < 10_000_000
 
@@ -241,6 +250,18 @@ def test_it_prints_in_light_colours_and_nothing_is_cut(page: chromium.Page, sche
         for word in ("reason", "accumulator", "beyond", "How it was made"):      # the last columns of both tables
             assert word in text
         assert text.count("<script>alert(1)</script>") > 20
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1400])
+def test_names_without_any_place_to_break_stay_in_their_place(tmp_path: Path, width: int) -> None:
+    write_page(made_up(6, "x" * 300), tmp_path / "net.html")
+    with chromium.opened(tmp_path / "net.html") as page:
+        page.show(width, 900, "light")
+        assert page.run("document.documentElement.scrollWidth") <= width
+        cut = """[...document.querySelectorAll('#heat th[scope=row]')].filter(
+            h => h.firstElementChild.getBoundingClientRect().right > h.getBoundingClientRect().right).length"""
+        assert page.run(cut) == 0
 
 
 @needs_browser

@@ -153,7 +153,7 @@ def compare_fraction_lengths(
 
 
 def no_tensor(name: str) -> Any:
-    raise RecipeError(f"No parameter is called '{name}', nor an activation with statistics; analyze the whole network to see all.")
+    raise RecipeError(f"No parameter is called '{name}', nor an activation with statistics (--data); analyze the whole network to see all.")
 
 
 def tensors(network: ir.Model, statistics: Collection | None) -> Iterator[tuple[str, Kind, Numbers]]:

@@ -60,6 +60,7 @@ class Material:
     data        to measure with; None: nothing is run
     files       name of a file that was read -> its bytes
     plan_from   where the plan is from, in words
+    calibrated  the data behind the statistics, where these are known
     """
 
     network: ir.Model
@@ -74,6 +75,7 @@ class Material:
     plan_from: str = ""
     extras: ReportExtras = field(default_factory=ReportExtras)
     original: Path | None = None
+    calibrated: Data | None = None
 
 
 def gather_rows(given: Material) -> Report:
@@ -164,7 +166,7 @@ def answers(given: Material) -> Answers:
 def origins(given: Material, samples: int) -> Iterator[tuple[str, str]]:
     """What it takes to make everything again, and which engine each number is from."""
     made, after = given.plan.made_with, given.after
-    yield "network", f"{given.title}, fingerprint {fingerprint(given.network)}"
+    yield "float network", f"fingerprint {fingerprint(given.network)}"
     for name, size in given.files.items():
         yield f"file '{name}'", f"{size:,} bytes"
     if given.plan_from:
@@ -182,9 +184,11 @@ def origins(given: Material, samples: int) -> Iterator[tuple[str, str]]:
     for name, why in made.get("left_out", {}).items():
         yield f"left out: {name}", str(why)
     counted = [s.samples for s in given.statistics.values()]
-    yield "calibration", f"{max(counted):,} samples, {len(counted):,} values counted" if counted else "no statistics were given"
+    of = origin_of(given.calibrated)
+    yield "calibration", f"{of}{max(counted):,} samples, {len(counted):,} values counted" if counted else "no statistics were given"
     if given.data is not None:
-        yield "test data", "as many as it gives" if given.data.samples is None else f"{given.data.samples:,} samples"
+        many = "as many as it gives" if given.data.samples is None else f"{given.data.samples:,} samples"
+        yield "test data", origin_of(given.data) + many
     if after is not None:
         yield "accuracy", f"engine {after.engine}, {after.samples:,} samples"
     if samples:
@@ -196,6 +200,11 @@ def origins(given: Material, samples: int) -> Iterator[tuple[str, str]]:
         yield "sensitivity", f"{len(given.extras.sensitivities):,} settings, each of one layer alone; engine {engines}"
     yield "energy and area", f"operation counts times published figures: {SOURCE}"
     yield "versions", ", ".join([f"bitsmith {made.get('bitsmith', VERSION)}", f"Python {platform.python_version()}", *packages()])
+
+
+def origin_of(data: Data | None) -> str:
+    """'cifar10.npz', and a comma; nothing where nobody knows."""
+    return "" if data is None or not data.origin else f"'{data.origin}', "
 
 
 def names_of(graph: ir.Graph) -> set[str | None]:

@@ -52,6 +52,7 @@ class Data:
     samples   how many there are; None where only reading to the end would tell
     once      from a generator: it can be read a single time
     classes   names of the classes, where samples lay in folders named so
+    origin    name of the file or folder that they are from, where there is one
     first     where the first of these samples is among all, where they are a shard
     """
 
@@ -64,6 +65,7 @@ class Data:
     step: int = 1
     most: int | None = None
     first: int = 0
+    origin: str = ""
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
         return self.batches()
@@ -155,7 +157,7 @@ def open_data(source: Any, network: ir.Model | Iterable[ir.Value], *, preprocess
         return source
     inputs = wanted_by(network)
     if isinstance(source, str | os.PathLike):
-        return open_path(Path(source), inputs, preprocessing)
+        return replace(open_path(Path(source), inputs, preprocessing), origin=Path(source).name)
     if preprocessing is not None:
         raise DataError("Preprocessing is for folders of images; give arrays as the network eats them.")
     arrays = arrays_in(source, inputs)

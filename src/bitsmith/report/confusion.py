@@ -57,9 +57,9 @@ def matrices(answers: Answers) -> list[Matrix]:
     both = [Matrix(title, names, tuple(counted(i, row) for i, row in enumerate(rows)))
             for title, rows in (("Float", found.before), ("Quantized", found.after))]
     apart = [[b - a for a, b in zip(*rows, strict=True)] for rows in zip(found.before, found.after, strict=True)]
-    largest = max((abs(v) for row in apart for v in row), default=0) or 1
-    return [*both, Matrix("Difference", names, tuple(tuple(difference(i == j, v, largest) for j, v in enumerate(row))
-                                                      for i, row in enumerate(apart)))]
+    most = max((abs(v) for row in apart for v in row), default=0)
+    cells = tuple(tuple(difference(i == j, v, most or 1) for j, v in enumerate(row)) for i, row in enumerate(apart))
+    return [*both, Matrix("Difference" if most else "No difference", names, cells)]
 
 
 def counted(true: int, row: Sequence[int]) -> tuple[Cell, ...]:
