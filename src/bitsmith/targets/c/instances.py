@@ -10,7 +10,8 @@ from bitsmith.targets.c.call import SHORT, Call
 
 MARK = "/* kernel */\n"
 # each part before those that call it
-ORDER = ("requantize", "weight_at", "dot", "dsp", "saturate", "widen", "strip", "block", "taps", "finish")
+ORDER = ("requantize", "weight_at", "dot", "dsp", "saturate", "widen", "strip", "block", "taps", "finish", "lanes", "quads",
+         "lines", "x86_convolve")
 TOLD_APART = ("int4", "from_zero", "shift", "between", "wide")     # variants of parts that have the same types
 
 
