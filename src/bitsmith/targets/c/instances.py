@@ -11,7 +11,7 @@ from bitsmith.targets.c.call import SHORT, Call
 MARK = "/* kernel */\n"
 # each part before those that call it
 ORDER = ("requantize", "weight_at", "weigh", "popcount", "squeeze", "dot", "dsp", "saturate", "extend", "widen", "strip", "terms", "block",
-         "taps", "finish")
+         "taps", "finish", "lanes", "quads", "lines", "x86_convolve")
 # variants of parts that have the same types
 TOLD_APART = ("int2", "int3", "int4", "binary", "signs", "from_zero", "shift", "between", "wide")
 

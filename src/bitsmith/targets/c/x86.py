@@ -1,11 +1,12 @@
-"""The flavour for x86: convolutions and matrix products by sixteen output channels, as AVX-512 VNNI likes them; all else portable."""
+"""The flavour for x86: sixteen channels at a time, as AVX2 and AVX-512 VNNI like them; what it does not take stays portable."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
-from bitsmith.integer.codes import CodeRange
+from bitsmith.integer.bounds import weighted
 from bitsmith.integer.instructions import Convolve, MatrixMultiply
 from bitsmith.integer.requantization import FixedPoint
 from bitsmith.integer.windows import Window
@@ -14,107 +15,156 @@ from bitsmith.targets.c.call import Call, Describe, Entries, Fields, Place, Tabl
 from bitsmith.targets.c.geometry import Geometry
 from bitsmith.targets.c.portable import PORTABLE
 from bitsmith.targets.c.products import describe_convolution, describe_product, fits_int8, fold_zero, steps_of
-from bitsmith.targets.c.rounding import code_fields, rounding_part
 from bitsmith.targets.c.stored import Stored
+from bitsmith.targets.c.x86_layout import (
+    LANES,
+    Lines,
+    flattened,
+    lane_rounding,
+    lane_table,
+    pair_weights,
+    quad_weights,
+    turned_weights,
+)
 
-LANES, QUAD = 16, 4
+SINGLE = Window.of((1, 1))
+TILE, GROUP, PART = 2, 16, 4       # pixels along a tile; tiles that are transformed together, and that are multiplied together
+WIDEST = 32                         # channels beyond which half as many tiles go together, so that they stay in the nearest cache
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A convolution that the kernels may take. steps: weights from their zero point, [out, in, height, width]; bias: zero point folded in"""
+
+    step: Convolve | MatrixMultiply
+    requantize: FixedPoint
+    geometry: Geometry
+    steps: Array
+    bias: Array
+    says: str
+
+    @property
+    def outputs(self) -> int:
+        return len(self.steps)
+
+    def call(self, kernel: str, entries: Entries, scratch: int, parts: tuple[str, ...]) -> Call:
+        macs = self.steps[0].size * self.outputs * prod(self.geometry.outputs)
+        return Call(kernel, {}, Fields(entries), self.step.inputs, self.step.output, self.says, {part: part for part in parts},
+                    scratch=scratch, macs=macs)
 
 
 def describe_for_x86(step: Convolve, place: Place) -> list[Call]:
-    """By lanes where codes are bytes without sign and rounding is by multiplier; else portable."""
-    source = place.stored[step.inputs[0]]
-    ordered = steps_of(step.weights, step.weights_zero_point, 0)
-    if not suits(source, ordered, step.requantize, place) or prod(step.input_dilation) > 1 or len(step.window.kernel) > 2:
-        return describe_convolution(step, place)
-    geometry = Geometry.of(source, step.window, step.output)
-    channels = len(step.weights)
-    if step.weights.shape[1] == 1 and channels == step.groups and channels % LANES == 0 and geometry.steps[2] == 1:
-        return [depthwise_call(step, place, geometry)]
-    terms = np.moveaxis(ordered, 1, -1).reshape(channels, -1)
-    bias, dot = fold_zero(terms, step.bias, step.source)
-    if step.groups > 1 or dot != "dot":
-        return describe_convolution(step, place)
-    assert isinstance(step.requantize, FixedPoint)
-    entries = geometry.fields() | {"in_channels": geometry.channels}
-    said = f"convolution {geometry.says()}, {geometry.channels} -> {channels} channels"
-    direct = prod(step.window.kernel) == 1 and not any(map(any, step.window.pads)) and geometry.steps[2] == 1
-    return [lanes_call(step, place, {**entries, **lanes(terms, bias, step.requantize, step.source)}, direct=direct, says=said)]
+    """By tiles, by lanes or every channel by itself, where codes are bytes without sign; else portable."""
+    made = None
+    if suits(step, place) and prod(step.input_dilation) == 1 and len(step.window.kernel) <= 2:
+        source = place.stored[step.inputs[0]]
+        geometry = Geometry.of(source, step.window, step.output)
+        steps = steps_of(step.weights, step.weights_zero_point, 0).reshape(*step.weights.shape[:2], *geometry.window.kernel)
+        if step.groups == 1 and geometry.window.dilations[1] == 1:
+            said = f"convolution {geometry.says()}, {geometry.channels} -> {len(steps)} channels"
+            made = lanes_call(layer_of(step, flattened(geometry), steps, said))
+        elif step.weights.shape[1] == 1 and len(steps) == step.groups:
+            made = depthwise_call(layer_of(step, geometry, steps, f"convolution {geometry.says()} of each of {len(steps)} channels"))
+    return describe_convolution(step, place) if made is None else [made]
 
 
 def describe_product_for_x86(step: MatrixMultiply, place: Place) -> list[Call]:
-    """Rows are pixels of an image of one line."""
+    """Rows are pixels."""
     source = place.stored[step.inputs[0]]
-    if step.weights is None or step.weights.ndim != 2 or step.weights_zero_point is None:
+    if step.weights is None or step.weights.ndim != 2 or not suits(step, place):
         return describe_product(step, place)
+    assert step.weights_zero_point is not None
     steps = step.weights.astype(np.int32) - step.weights_zero_point
-    ordered = np.ascontiguousarray((steps[source.places()] if len(source.shape) == 1 else steps).T)
-    bias, dot = fold_zero(ordered, step.bias, step.source)
-    if dot != "dot" or not suits(source, ordered, step.requantize, place):
-        return describe_product(step, place)
-    terms, rows = len(steps), source.count // max(1, len(steps))
-    geometry = Geometry.of(Stored((terms, rows), source.kind, (terms, rows), (1, 0)), Window.of((1,)), step.output)
+    steps = np.ascontiguousarray((steps[source.places()] if len(source.shape) == 1 else steps).T)
+    terms = steps.shape[1]
+    rows = source.count // max(1, terms)
+    geometry = Geometry.of(Stored.natural((terms, 1, rows), source.kind).in_order((1, 2, 0)), SINGLE, step.output)
+    said = f"matrix product, {rows} x {terms} by {terms} x {len(steps)}"
+    made = lanes_call(layer_of(step, flattened(geometry), steps[..., None, None], said))
+    return describe_product(step, place) if made is None else [made]
+
+
+def suits(step: Convolve | MatrixMultiply, place: Place) -> bool:
+    """Bytes in and out, and an integer rounding."""
+    kinds = {place.stored[name].c_type for name in (step.inputs[0], step.output)}
+    return kinds == {"uint8_t"} and isinstance(step.requantize, FixedPoint) and step.weights is not None and step.weights.size > 0
+
+
+def layer_of(step: Convolve | MatrixMultiply, geometry: Geometry, steps: Array, said: str) -> Layer | None:
+    """None where weights are no bytes, or where sums of codes, not counted from their zero point, may leave 32 bits."""
+    terms = steps.reshape(len(steps), -1)
+    bias, dot = fold_zero(terms, step.bias, step.source)
+    if dot != "dot" or not fits_int8(int(terms.min()), int(terms.max())):
+        return None
     assert isinstance(step.requantize, FixedPoint)
-    entries = {**geometry.fields(), "in_channels": terms, **lanes(ordered, bias, step.requantize, step.source)}
-    said = f"matrix product, {rows} x {terms} by {terms} x {len(ordered)}"
-    return [lanes_call(step, place, entries, direct=True, says=said)]
+    return Layer(step, step.requantize, geometry, steps, bias.numbers, said)
 
 
-def suits(source: Stored, weights: Array, requantize: object, place: Place) -> bool:
-    low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
-    return (source.c_type == "uint8_t" and fits_int8(low, high) and place.rounding == "multiplier" and isinstance(requantize, FixedPoint)
-            and weights.size > 0)
-
-
-def lanes(terms: Array, bias: Table, requantize: FixedPoint, source: CodeRange) -> Entries:
-    """Weights, bias and multipliers of a whole number of lanes, filled up with zeros."""
-    channels, count = terms.shape
-    blocks, quads = -(-channels // LANES), -(-count // QUAD)
-    filled = np.zeros((blocks * LANES, quads * QUAD), terms.dtype)
-    filled[:channels, :count] = terms
-    turned = filled.reshape(blocks, LANES, quads, QUAD).transpose(0, 2, 1, 3)
-    return {
-        "out_channels": channels, "quads": quads, "zero": source.zero_point, "weights": Table(turned.reshape(-1), "int8_t"),
-        "bias": Table(np.pad(bias.numbers, (0, blocks * LANES - channels)), "int32_t"), "rounding": lane_rounding(requantize, channels),
+def lanes_call(layer: Layer | None) -> Call | None:
+    """By tiles if possible; None where the multipliers are too large."""
+    rounding = None if layer is None else lane_rounding(layer.requantize, layer.outputs)
+    if layer is None or rounding is None:
+        return None
+    lines = Lines.of(layer.geometry)
+    weights, words = quad_weights(layer.steps)
+    entries: Entries = {
+        "windows": lines.fields(layer.step.source.zero_point), "out_height": layer.geometry.outputs[0],
+        "out_width": layer.geometry.outputs[1], "out_channels": layer.outputs, "words": words, "spread": lines.spread,
+        "step": layer.geometry.window.strides[1] * layer.geometry.channels,
+        "weights": weights, "bias": lane_table(layer.bias), "rounding": rounding,
     }
+    scratch = 3 * lines.spread + 128 * lines.rows * words       # codes as bytes and 16 bits, weights of sixteen channels as 16 bits
+    return tiles_call(layer, entries, scratch) or layer.call("x86_convolve", entries, scratch, ("lanes", "quads", "lines"))
 
 
-def lane_rounding(requantize: FixedPoint, channels: int) -> Fields:
-    """One multiplier and shift for each channel, a whole number of lanes."""
-    spare = (0, -channels % LANES)
-    multiplier, shift = (np.pad(np.broadcast_to(part, (channels,)), spare) for part in (requantize.multiplier, requantize.shift))
-    scales: Entries = {"multiplier": Table(multiplier, "int32_t"), "shift": Table(shift, "uint8_t"), "step": 1}
-    return Fields({**scales, **code_fields(requantize.codes)})
+def tiles_call(layer: Layer, direct: Entries, scratch: int) -> Call | None:
+    """Winograd's way; None where the window is another, or where four times the sums may leave 32 bits."""
+    window, channels, source = layer.geometry.window, layer.geometry.channels, layer.step.source
+    bounds = weighted(layer.steps.reshape(layer.outputs, -1), None, source.low, source.high)
+    fits = (window.kernel, window.strides, window.dilations) == ((3, 3), (1, 1), (1, 1)) and channels % LANES == 0
+    if not fits or not bounds.fit(30).all():
+        return None
+    down, across = (-(-size // TILE) for size in layer.geometry.outputs)
+    lines = Lines(layer.geometry, 2 * TILE, TILE * (across + 1), TILE)
+    group = min(GROUP if channels <= WIDEST else GROUP // 2, -(-down * across // PART) * PART)
+    entries: Entries = {
+        "direct": Fields(direct), "windows": lines.fields(source.zero_point), "tiles_y": down, "tiles_x": across, "group": group,
+        "turned": turned_weights(layer.steps),
+    }
+    places = LANES * group
+    return layer.call("x86_winograd", entries, max(scratch, places * (4 * LANES + 2 * channels) + lines.spread),
+                      ("lanes", "quads", "lines", "x86_convolve"))
 
 
-def lanes_call(step: Convolve | MatrixMultiply, place: Place, entries: Entries, *, direct: bool, says: str) -> Call:
-    quads, terms = entries["quads"], entries["in_channels"]
-    assert isinstance(quads, int)
-    assert isinstance(terms, int)
-    whole = direct and terms % QUAD == 0
-    result = place.stored[step.output]
-    assert step.weights is not None
-    macs = step.weights[0].size if isinstance(step, Convolve) else terms
-    return Call(
-        "x86_convolve", {"source_t": "uint8_t", "weight_t": "int8_t", "result_t": result.c_type},
-        Fields({**entries, "direct": int(whole)}), step.inputs, step.output, says, rounding_part(place.rounding),
-        scratch=4 * quads * QUAD, macs=macs * result.count,
-    )
+def depthwise_call(layer: Layer | None) -> Call | None:
+    """Sixteen channels, or as many of several pixels; None where neither comes out even."""
+    if layer is None:
+        return None
+    geometry, channels = layer.geometry, layer.outputs
+    stride = geometry.window.strides[1]
+    pixels = 1 if channels % LANES == 0 else LANES // channels if LANES % channels == 0 and stride == 1 else 0
+    repeat = np.arange(channels * pixels) % channels
+    many = FixedPoint(*(np.broadcast_to(part, (channels,))[repeat] for part in (layer.requantize.multiplier, layer.requantize.shift)),
+                      layer.requantize.codes)
+    rounding = lane_rounding(many, len(repeat))
+    if not pixels or rounding is None:
+        return None
+    lines = Lines.of(geometry)
+    taps = layer.steps.reshape(channels, -1)[repeat]
+    entries: Entries = {
+        "windows": lines.fields(layer.step.source.zero_point), "out_height": geometry.outputs[0],
+        "out_count": geometry.outputs[1] * channels, "step": pixels * stride * channels, "channels": len(repeat),
+        "pairs": -(-taps.shape[1] // 2), "at": places_of(lines), "weights": pair_weights(taps), "bias": lane_table(layer.bias[repeat]),
+        "rounding": rounding,
+    }
+    return layer.call("x86_depthwise", entries, lines.spread, ("lanes", "lines"))
 
 
-def depthwise_call(step: Convolve, place: Place, geometry: Geometry) -> Call:
-    source, result = place.stored[step.inputs[0]], place.stored[step.output]
-    channels = geometry.channels
-    taps = steps_of(step.weights, step.weights_zero_point, 0).reshape(channels, -1).T
-    bias = np.zeros(channels, np.int32) if step.bias is None else step.bias
-    assert isinstance(step.requantize, FixedPoint)
-    entries: Entries = {**geometry.fields(), "channels": channels, "zero": step.source.zero_point,
-                        "weights": Table(taps.reshape(-1), "int8_t"), "bias": Table(bias, "int32_t")}
-    return Call(
-        "x86_depthwise", {"source_t": source.c_type, "weight_t": "int8_t", "result_t": result.c_type},
-        Fields({**entries, "rounding": lane_rounding(step.requantize, channels)}), step.inputs, step.output,
-        f"convolution {geometry.says()} of each of {channels} channels", rounding_part(place.rounding),
-        macs=step.weights[0].size * result.count,
-    )
+def places_of(lines: Lines) -> Table:
+    """Where each place of a window lies from its beginning; the first one again where there are not two for the last pair."""
+    (height, width), across = lines.geometry.window.kernel, lines.geometry.window.dilations[1]
+    at = [i * lines.length + j * across * lines.geometry.channels for i in range(height) for j in range(width)]
+    return Table(np.asarray(at + [0] * (len(at) % 2)), "int32_t")
 
 
 X86: Mapping[type, Describe] = {**PORTABLE, Convolve: describe_for_x86, MatrixMultiply: describe_product_for_x86}

@@ -1,0 +1,123 @@
+#include "lanes.c"
+/* kernel */
+/* Sums of products of codes and weights, sixteen channels at once, for some pixels in turn. Weights lie in fours, bytes [16][4], the
+ * channels in the order 0, 1, 8, 9, 2, 3, 10, 11, then the same from 4 on. AVX-512 VNNI multiplies and adds such bytes. AVX2 multiplies
+ * pairs of 16 bits, which cannot overflow: codes and weights are widened before, the weights once for a row of pixels. */
+#if defined(__AVX512VNNI__) && defined(__AVX512F__)
+enum { quads_block = 8, quads_terms = 4 };                      /* pixels in turn; codes that are multiplied at once */
+typedef uint8_t quads_code;
+typedef int8_t quads_weight;
+typedef struct { __m512i all; } quads_sums;
+typedef struct { __m512i all; } quads_loaded;
+#elif defined(__AVX2__)
+enum { quads_block = 4, quads_terms = 2 };
+typedef int16_t quads_code;
+typedef int16_t quads_weight;
+typedef lanes quads_sums;
+typedef lanes_weights quads_loaded;
+#else
+enum { quads_block = 4, quads_terms = 4 };
+typedef uint8_t quads_code;
+typedef int8_t quads_weight;
+typedef struct { int32_t each[16]; } quads_sums;
+typedef struct { const int8_t *all; } quads_loaded;
+#endif
+
+/* Codes as `quads_add` reads them: where they lie, or widened into the spare memory. count: a multiple of 16 */
+KERNEL const quads_code *quads_codes(const uint8_t *codes, int32_t count, void *spare)
+{
+#if defined(__AVX2__) && !(defined(__AVX512VNNI__) && defined(__AVX512F__))
+    quads_code *wide = spare;
+    for (int32_t i = 0; i < count; i += 16) {
+        lanes_store_halves(wide + i, lanes_widen(codes + i));
+    }
+    return wide;
+#else
+    (void)count;
+    (void)spare;
+    return codes;
+#endif
+}
+
+/* The same for so many fours of weights of each of sixteen channels: AVX2 wants pairs [16][2], in the order of the lanes. */
+KERNEL const quads_weight *quads_weights(const int8_t *weights, int32_t fours, void *spare)
+{
+#if defined(__AVX2__) && !(defined(__AVX512VNNI__) && defined(__AVX512F__))
+    quads_weight *wide = spare;
+    for (int32_t i = 0; i < fours; i++) {
+        for (int32_t half = 0; half < 2; half++) {
+            const int8_t *bytes = weights + i * 64 + half * 32;
+            const __m256 a = _mm256_castsi256_ps(_mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)bytes)));
+            const __m256 b = _mm256_castsi256_ps(_mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(bytes + 16))));
+            _mm256_storeu_si256((void *)(wide + i * 64 + half * 16), _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88)));
+            _mm256_storeu_si256((void *)(wide + i * 64 + half * 16 + 32), _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xDD)));
+        }
+    }
+    return wide;
+#else
+    (void)fours;
+    (void)spare;
+    return weights;
+#endif
+}
+
+KERNEL quads_sums quads_zero(void)
+{
+#if defined(__AVX512VNNI__) && defined(__AVX512F__)
+    return (quads_sums){_mm512_setzero_si512()};
+#elif defined(__AVX2__)
+    return lanes_zero();
+#else
+    return (quads_sums){{0}};
+#endif
+}
+
+/* `quads_terms` weights of each channel. */
+KERNEL quads_loaded quads_load(const quads_weight *weights)
+{
+#if defined(__AVX512VNNI__) && defined(__AVX512F__)
+    return (quads_loaded){_mm512_loadu_si512(weights)};
+#elif defined(__AVX2__)
+    return lanes_weigh(weights);
+#else
+    return (quads_loaded){weights};
+#endif
+}
+
+/* Adds `quads_terms` codes times as many weights of each channel. */
+KERNEL quads_sums quads_add(quads_sums sums, quads_loaded weights, const quads_code *codes)
+{
+#if defined(__AVX512VNNI__) && defined(__AVX512F__)
+    int32_t four;
+    memcpy(&four, codes, 4);
+    sums.all = _mm512_dpbusd_epi32(sums.all, _mm512_set1_epi32(four), weights.all);
+    return sums;
+#elif defined(__AVX2__)
+    return lanes_dot(sums, weights, codes);
+#else
+    for (int32_t i = 0; i < 16; i++) {
+        for (int32_t k = 0; k < 4; k++) {
+            sums.each[i] += codes[k] * weights.all[4 * i + k];
+        }
+    }
+    return sums;
+#endif
+}
+
+KERNEL lanes quads_total(quads_sums sums)
+{
+#if defined(__AVX512VNNI__) && defined(__AVX512F__)
+    lanes total;
+    total.low = _mm256_permute4x64_epi64(_mm512_castsi512_si256(sums.all), 0xD8);
+    total.high = _mm256_permute4x64_epi64(_mm512_extracti64x4_epi64(sums.all, 1), 0xD8);
+    return total;
+#elif defined(__AVX2__)
+    return sums;
+#else
+    lanes total;
+    for (int32_t i = 0; i < 16; i++) {
+        total.each[i] = sums.each[(i & 9) | (i & 2) << 1 | (i & 4) >> 1];
+    }
+    return total;
+#endif
+}
