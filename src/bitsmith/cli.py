@@ -15,6 +15,7 @@ from bitsmith.cli_options import (
     Against,
     AsJson,
     Budget,
+    Compute,
     Ends,
     EngineName,
     Everything,
@@ -34,6 +35,7 @@ from bitsmith.cli_options import (
     Statistics,
     TargetName,
     Tested,
+    WeightFormat,
     Written,
 )
 from bitsmith.cli_parts import check_written, chosen_target, name_list, network_in, open_samples, show
@@ -144,6 +146,8 @@ def quantize(
     recipe: RecipeName = "int8",
     target: TargetName = "onnxruntime",
     requantize: Requantize = None,
+    compute: Compute = None,
+    weights: WeightFormat = None,
     stats: Statistics = None,
     ends: Ends = None,
     everything: Everything = False,
@@ -173,12 +177,12 @@ def quantize(
         check_output(page, ".html")
     if data is not None and stats is not None:
         raise DataError("Give --data or --stats, not both: statistics are what data become.")
-    target = chosen_target(target, requantize)
-    loaded, asked = bs.load(network), bs.load_recipe(recipe)
+    target, loaded, asked = chosen_target(target, requantize, compute), bs.load(network), bs.load_recipe(recipe)
     asked = asked if ends is None else asked.with_ends(ends)
     asked = asked if refine is None else asked.with_refinements(*name_list(refine))
     asked = asked if budget is None else asked.with_budget(read_budget(budget))
     asked = asked.with_rules(bs.Rule(power_of_two=True)) if requantize == "shift" else asked
+    asked = asked if weights is None else asked.with_weights(weights)
     several = data is not None and test is not None and data.is_dir() != test.is_dir()  # then --image is for the one that is a folder
     samples = None if data is None else open_samples(data, loaded, image if data.is_dir() or not several else None)
     result = bs.quantize(

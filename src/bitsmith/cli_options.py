@@ -39,6 +39,10 @@ RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help="A rec
 TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help="Where it will run: onnxruntime, tensorrt, onnx or c.")]
 Requantize = Annotated[str | None, typer.Option(metavar="WAY", show_default=False, help=(
     "How C rounds accumulators: by multiplier, shift (then all scales are powers of two) or float."))]
+Compute = Annotated[str | None, typer.Option(metavar="WAY", show_default=False, help=(
+    "How C computes: in integer, or in float, with weights as they are planned."))]
+WeightFormat = Annotated[str | None, typer.Option("--weights", metavar="FORMAT", show_default=False, help=(
+    "Format of all weights: a width such as 4, a name such as int8, or float32."))]
 Ends = Annotated[str | None, typer.Option("--ends", metavar="FORMAT", show_default=False, help=(
     "Format for the first and last layers: a width such as 8 or 16, a name such as int8, or float."))]
 Everything = Annotated[bool, typer.Option("--everything", metavar="", help="Quantize also what the target runs faster in float.")]

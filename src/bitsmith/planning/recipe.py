@@ -95,6 +95,10 @@ class Recipe:
         """The same recipe with more rules behind its own."""
         return replace(self, rules=(*self.rules, *rules))
 
+    def with_weights(self, choice: str | int) -> "Recipe":
+        """The same recipe with this format for all weights; digits are a width, 'float32' leaves them as they are."""
+        return self.with_rules(Rule(weights=int(choice) if str(choice).isdecimal() else FLOAT if choice == "float32" else choice))
+
     def with_ends(self, choice: str | int) -> "Recipe":
         """The same recipe with this format for the first and last layers; digits are a width."""
         return replace(self, ends=int(choice) if str(choice).isdecimal() else choice)

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
+from bitsmith.real.instructions import CURVES, PAIRS
 from bitsmith.targets.c.call import SHORT, Call
 
 MARK = "/* kernel */\n"
 # each part before those that call it
-ORDER = ("requantize", "weight_at", "dot", "dsp", "saturate", "widen", "strip", "block", "taps", "finish")
-TOLD_APART = ("int4", "from_zero", "shift", "between", "wide")     # variants of parts that have the same types
+ORDER = ("requantize", "weight_at", "dot", "dsp", "saturate", "widen", "strip", "block", "taps", "finish",
+         "real_weight", "real_limits", "real_finish", "real_dot", "combine", "curve")
+TOLD_APART = ("int4", "from_zero", "shift", "between", "wide", "scaled", *PAIRS, *CURVES)     # variants of parts that have the same types
 
 
 @cache
