@@ -1,6 +1,7 @@
 """The commands that write and check C."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -44,6 +45,44 @@ def test_what_is_written_is_verified(here: Path, how: list[str]) -> None:
     assert verified["samples"] == 40
 
 
+@pytest.mark.parametrize("weights", [[], ["--weights", "float32"], ["--weights", "int4"]])
+def test_what_computes_in_float_is_verified(here: Path, weights: list[str]) -> None:
+    """Step by step bit for bit, and near onnxruntime's outputs; nobody needs data for it."""
+    made = run("quantize", "net.onnx", "--target", "c", "--compute", "float", *weights, "-o", "firmware", "--refine", "none", "--json")
+    assert made.exit_code == 0, made.output
+    assert json.loads(made.stdout)["target"] == "c:compute-float"
+    found = json.loads(run("verify", "firmware", "--data", "data.npz", "--json").stdout)
+    assert found["exact"] is True
+    assert found["tolerance"] == 1e-4
+    program, runtime = found["comparisons"][0], found["comparisons"][-1]
+    assert program["codes"] > 40
+    assert program["differing"] == 0
+    assert (runtime["first"], runtime["second"], runtime["differences"]) == ("c", "onnxruntime", [])
+    assert 0 < runtime["output_error"] < 1e-4 * runtime["largest_output"]
+    text = (here / "firmware" / "net.c").read_text()
+    assert "float" in text
+    assert ("const int8_t *weights" in text) == (weights == [])
+
+
+def test_people_read_that_floats_are_not_bit_for_bit(here: Path) -> None:
+    run("quantize", "net.onnx", "--target", "c", "--compute", "float", "-o", "firmware")
+    assert "in float32" in (here / "firmware" / "net.h").read_text()
+    said = " ".join(run("verify", "firmware", "--data", "data.npz").output.split())
+    assert "Every step of the C is what it means in numpy, bit for bit." in said
+    assert "(tolerance 1e-04): not bit for bit, since float sums have another order there." in said
+
+
+def test_a_weight_that_is_another_is_seen_in_float(here: Path) -> None:
+    run("quantize", "net.onnx", "--target", "c", "--compute", "float", "--weights", "float32", "-o", "firmware")
+    weights = here / "firmware" / "net_weights.c"
+    text = weights.read_text()
+    number = re.findall(r"-?0x1\.[0-9a-f]+p-?[+0-9]+f", text)[0]
+    weights.write_text(text.replace(number, "0x1.8p+1f", 1))
+    found = json.loads(run("verify", "firmware", "--data", "data.npz", "--json").stdout)
+    assert found["exact"] is False
+    assert "The C and what its steps mean in numpy differ." in " ".join(run("verify", "firmware", "--data", "data.npz").output.split())
+
+
 def test_people_read_sizes(here: Path) -> None:
     text = run("quantize", "net.onnx", "--data", "data.npz", "--target", "c:channels-last", "-o", "firmware").output
     assert "weights and tables" in text
@@ -61,6 +100,11 @@ def test_integers_only_unless_asked(here: Path) -> None:
 
 @pytest.mark.parametrize(("words", "message"), [
     (["--target", "onnx", "--requantize", "shift", "-o", "x.onnx"], "cannot requantize by 'shift'"),
+    (["--target", "onnx", "--compute", "float", "-o", "x.onnx"], "cannot compute in 'float'"),
+    (["--target", "c", "--compute", "double", "-o", "x"], "cannot compute in 'double'"),
+    (["--target", "c", "--compute", "float", "--requantize", "float", "-o", "x"], "leave --requantize out"),
+    (["--target", "c", "--compute", "float", "--weights", "float16", "-o", "x"], "has no float16 weights; it takes int8"),
+    (["--target", "c", "--compute", "float", "--everything", "-o", "x"], "has no 8 bits activations; it takes float"),
     (["--target", "c:fast", "-o", "x"], "does not know 'fast'"),
     (["--target", "onnx:fast", "-o", "x.onnx"], "knows no wishes"),
     (["--target", "c", "-o", "nowhere/x"], "there is no folder"),

@@ -16,6 +16,7 @@ from bitsmith.cli_options import (
     Against,
     AsJson,
     Budget,
+    Compute,
     Ends,
     EndWith,
     EngineName,
@@ -149,6 +150,7 @@ def quantize(
     recipe: RecipeName = "int8",
     target: TargetName = "onnxruntime",
     requantize: Requantize = None,
+    compute: Compute = None,
     stats: Statistics = None,
     weights: Weights = None,
     ends: Ends = None,
@@ -183,7 +185,7 @@ def quantize(
         check_output(page, ".html")
     if data is not None and stats is not None:
         raise DataError("Give --data or --stats, not both: statistics are what data become.")
-    target = chosen_target(target, requantize)
+    target = chosen_target(target, requantize, compute)
     loaded, asked = whole_application(bs.load(network), raw_input, normalize, end_with), bs.load_recipe(recipe)
     asked = adjusted(asked, weights, ends, refine, budget)
     asked = asked.with_rules(bs.Rule(power_of_two=True)) if requantize == "shift" else asked

@@ -47,10 +47,12 @@ EndWith = Annotated[str | None, typer.Option("--end-with", metavar="END", show_d
     "End the network with arg-max (the class's number comes out) or softmax."))]
 Requantize = Annotated[str | None, typer.Option(metavar="WAY", show_default=False, help=(
     "How C rounds accumulators: by multiplier, shift (then all scales are powers of two) or float."))]
+Compute = Annotated[str | None, typer.Option(metavar="WAY", show_default=False, help=(
+    "How C computes: in integer, or in float, with weights as they are planned."))]
 Ends = Annotated[str | None, typer.Option("--ends", metavar="FORMAT", show_default=False, help=(
     "Format for the first and last layers: a width such as 8 or 16, a name such as int8, or float."))]
 Weights = Annotated[str | None, typer.Option("--weights", metavar="FORMAT", show_default=False, help=(
-    "Format for all weights but those of the recipe's ends: a width such as 4, or a name such as int8, int2, ternary or binary."))]
+    "Format for all weights but those of the recipe's ends: a width such as 4, a name such as int8, int2, ternary or binary, or float32."))]
 Everything = Annotated[bool, typer.Option("--everything", metavar="", help="Quantize also what the target runs faster in float.")]
 Refine = Annotated[str | None, typer.Option("--refine", metavar="NAMES", show_default=False, help=(
     "Refinements instead of the recipe's, in this order, split by commas; 'none' for none."))]

@@ -80,8 +80,14 @@ def is_c(target: str) -> bool:
     return target.partition(":")[0] == "c"
 
 
-def chosen_target(target: str, requantize: str | None) -> str:
-    """The target that rounds as asked. Raises BitsmithError for a way that it has not."""
+def chosen_target(target: str, requantize: str | None, compute: str | None = None) -> str:
+    """The target that rounds and computes as asked. Raises BitsmithError for a way that it has not."""
+    if compute not in (None, "integer", "float") or (compute == "float" and not is_c(target)):
+        raise BitsmithError(f"Target '{target}' cannot compute in {compute!r}; C can in integer or float (--target c).")
+    if compute == "float":
+        if requantize is not None:
+            raise BitsmithError("What computes in float rounds no accumulators: leave --requantize out.")
+        return f"{target}{',' if ':' in target else ':'}compute-float"
     if requantize is None or (is_c(target) and requantize == "multiplier"):
         return target
     if not is_c(target) or requantize not in ("shift", "float"):

@@ -219,7 +219,7 @@ def show_evaluation(found: "Evaluation") -> Shown:
 
 def show_verification(found: "Verification") -> Shown:
     """Pairs of engines, the values where their codes part, and the verdict."""
-    apart = show_apart(found.comparisons)
+    apart = show_apart([c for c in found.comparisons if c.differences])
     measured = [Text(", ".join(f"{number:,} {UNITS[name]}" for name, number in found.measured.items()))] if found.measured else []
     return [show_pairs(found), *apart, *measured, verdict(found)]
 
@@ -227,7 +227,8 @@ def show_verification(found: "Verification") -> Shown:
 def show_pairs(found: "Verification") -> RenderableType:
     """One row for each pair of engines, and a line where they part first."""
     rows = [
-        [Text(pair_of(c)), c.differing, c.largest, percent(c.agreement), f"{c.output_error:.3g}"] for c in found.comparisons
+        [Text(pair_of(c)), *((c.differing, c.largest) if c.differences else (None, None)), percent(c.agreement), f"{c.output_error:.3g}"]
+        for c in found.comparisons
     ]
     columns = ["engines", "differ", "at most by", "same answer", "output error"]
     codes = max((c.codes for c in found.comparisons), default=0)
@@ -260,7 +261,24 @@ def show_apart(comparisons: "Sequence[Comparison]") -> Shown:
     return [table(f"codes that differ, by value{more}", columns, rows)]
 
 
+def float_verdict(found: "Verification") -> Text:
+    """Of C that computes in float."""
+    assert found.tolerance is not None
+    pairs = [c for c in found.comparisons if c.differences]
+    worst = max((d.largest for c in pairs for d in c.differences if d.value in found.library), default=0)
+    library = f", but for {many(len(found.library), 'value')} by math.h, {worst} units in the last place apart at most"
+    same = f"Every step of the C is what it means in numpy, bit for bit{library if found.library else ''}." if found.exact else (
+        "The C and what its steps mean in numpy differ.")
+    near = found.distance <= found.tolerance
+    away = (f"Its outputs are within {found.distance:.1e} of the largest of onnxruntime's" if near else
+            f"Its outputs are up to {found.distance:.1e} of the largest away from onnxruntime's")
+    said = f"{same} {away} (tolerance {found.tolerance:.0e}): not bit for bit, since float sums have another order there."
+    return Text(said, style="bold green" if found.exact and near else "bold yellow")
+
+
 def verdict(found: "Verification") -> Text:
+    if found.tolerance is not None:
+        return float_verdict(found)
     engines = {name for c in found.comparisons for name in (c.first, c.second)}
     other = next((f"the {name.capitalize()}" for name in engines if name.split()[0] == "c"), "onnxruntime")
     if found.exact:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bitsmith import version
 from bitsmith.analysis.accumulators import tell_of_pairs
-from bitsmith.analysis.compiled import compiled_engines, is_folder, open_folder
+from bitsmith.analysis.compiled import TOLERANCE, beside_program, in_float, is_folder, library_values, open_folder
 from bitsmith.analysis.engines import Subject
 from bitsmith.analysis.evaluate import Evaluation, Metric, Outputs, score
 from bitsmith.analysis.fingerprint import fingerprint
@@ -332,7 +332,8 @@ def evaluate(
 def verify(network: Any, data: Any, *, on: str = "host", progress: Progress | None = None) -> Verification:
     """Do simulation, integer program and onnxruntime give the same codes for every value of a quantized file?
 
-    Of a folder that the target `c` wrote: is its C, compiled and run, the integer program, code for code?
+    Of a folder that the target `c` wrote: is its C, compiled and run, the integer program, code for code? Where it computes in float: is
+    every step what that step means in numpy, bit for bit, and are outputs within a tolerance of onnxruntime's?
 
     on  where that C runs: 'host', or 'cortex-m7', an emulated one that counts its instructions (needs arm-none-eabi-gcc and QEMU)
 
@@ -350,9 +351,9 @@ def verify(network: Any, data: Any, *, on: str = "host", progress: Progress | No
 
 
 def verify_folder(folder: str | Path, data: Any, on: str, progress: Progress | None) -> Verification:
-    """The integer program and the C."""
+    """The program and the C; onnxruntime as well, where the C computes in float."""
     with closing(open_folder(folder, on)) as compiled:
-        engines, values = compiled_engines(compiled)
-        batches = inputs_of(data, compiled.folder.network, progress)
-        found = compare_engines(({name: run(batch) for name, run in engines.items()} for batch in batches), values)
-        return replace(found, measured=compiled.measured)
+        run, values = beside_program(compiled)
+        found = compare_engines((run(batch) for batch in inputs_of(data, compiled.folder.network, progress)), values)
+        return replace(found, measured=compiled.measured, tolerance=TOLERANCE if in_float(compiled) else None,
+                       library=library_values(compiled))

@@ -1,8 +1,9 @@
-"""Does C compute the codes of the integer program? A written folder, compiled, beside the program that it was made from."""
+"""Does C compute what its program means? A written folder, compiled, beside the program that it was made from."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 
 from bitsmith.analysis.engines import Subject
@@ -12,12 +13,16 @@ from bitsmith.integer.boundary import CallFloat
 from bitsmith.integer.program import Program
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
+from bitsmith.real.instructions import from_library
+from bitsmith.running.session import Session
+from bitsmith.targets import target_named
 from bitsmith.targets.c.cortex_m7 import Emulated
 from bitsmith.targets.c.run import Compiled, Folder
 
 Machine = Compiled | Emulated
 MACHINES: Mapping[str, type[Compiled] | type[Emulated]] = {"host": Compiled, "cortex-m7": Emulated}
-Engine = Callable[[Mapping[str, Array]], Ran]
+Side = Callable[[Mapping[str, Array]], dict[str, Ran]]
+TOLERANCE = 1e-4        # of the largest output: for float sums in another order
 
 
 def is_folder(network: object) -> bool:
@@ -33,22 +38,66 @@ def planned(quantized: Path) -> tuple[ir.Model, Plan]:
     return found.network, found.plan
 
 
-def compiled_engines(compiled: Machine) -> tuple[dict[str, Engine], list[str]]:
-    """(engine -> run, values): the program and the C, on every value that both make."""
-    folder = compiled.folder
-    program, firmware = folder.program, folder.firmware
+def beside_program(compiled: Machine) -> tuple[Side, list[str]]:
+    """(batch -> what the program and the C gave, values): on every value that both make."""
+    program, firmware = compiled.folder.program, compiled.folder.firmware
     known = {i.output for i in program.instructions if not isinstance(i, CallFloat)}
     values = [name for name in dict.fromkeys(call.result for call in firmware.calls) if name in known]
+    compare = compare_reals if in_float(compiled) else compare_codes
+    return compare(compiled, values), values
 
-    def run_program(batch: Mapping[str, Array]) -> Ran:
+
+def in_float(compiled: Machine) -> bool:
+    return compiled.folder.choices.compute == "float"
+
+
+def compare_codes(compiled: Machine, values: list[str]) -> Side:
+    """Integers: the program from beginning to end, and the C."""
+    program = compiled.folder.program
+
+    def run(batch: Mapping[str, Array]) -> dict[str, Ran]:
         found = program.codes(batch, list(dict.fromkeys([*values, *program.outputs])))
-        return Ran({name: found[name] for name in values}, reals(program, found))
-
-    def run_compiled(batch: Mapping[str, Array]) -> Ran:
         codes = codes_of(program, batch)
-        return Ran({name: found for name, found in compiled.trace(codes).items() if name in values}, reals(program, compiled.run(codes)))
+        traced = compiled.trace(codes)
+        return {"program": Ran({name: found[name] for name in values}, reals(program, found)),
+                compiled.name: Ran({name: traced[name] for name in values}, reals(program, compiled.run(codes)))}
 
-    return {"program": run_program, compiled.name: run_compiled}, values
+    return run
+
+
+def compare_reals(compiled: Machine, values: list[str]) -> Side:
+    """Floats: each step of the program from what the C has made of its inputs, and onnxruntime, whose sums have another order."""
+    folder = compiled.folder
+    session = Session(target_named("c").build(folder.network, folder.plan), optimise=False)
+
+    def run(batch: Mapping[str, Array]) -> dict[str, Ran]:
+        traced = compiled.trace(codes_of(folder.program, batch))
+        found = step_by_step(folder.program, batch, traced)
+        outputs = compiled.run(codes_of(folder.program, batch))
+        return {"program": Ran({name: bits(found[name]) for name in values}, {name: found[name] for name in outputs}),
+                compiled.name: Ran({name: bits(traced[name]) for name in values}, outputs),
+                "onnxruntime": Ran({}, session.run(batch))}
+
+    return run
+
+
+def step_by_step(program: Program, batch: Mapping[str, Array], traced: Mapping[str, Array]) -> dict[str, Array]:
+    """What each instruction makes of the values that somebody else found, where they did."""
+    found = codes_of(program, batch)
+    for instruction in program.instructions:
+        assert not isinstance(instruction, CallFloat)
+        found[instruction.output] = instruction.run(*(traced.get(name, found[name]) for name in instruction.inputs))
+    return found
+
+
+def bits(reals: Array) -> Array:
+    """Patterns of float32 numbers: neighbours differ by 1."""
+    return np.ascontiguousarray(reals, np.float32).view(np.int32)
+
+
+def library_values(compiled: Machine) -> frozenset[str]:
+    """What a library of mathematics computes in the C."""
+    return frozenset(i.output for i in compiled.folder.program.instructions if not isinstance(i, CallFloat) and from_library(i))
 
 
 def codes_of(program: Program, batch: Mapping[str, Array]) -> dict[str, Array]:

@@ -12,7 +12,7 @@ from bitsmith.numerics.formats import Array
 
 
 class Ran(NamedTuple):
-    """What one engine gave for one batch: codes of values, and real outputs, by name."""
+    """What one engine gave for one batch: codes of values (none from an engine of which only outputs are compared), and real outputs."""
 
     codes: Mapping[str, Array]
     outputs: Mapping[str, Array]
@@ -35,6 +35,7 @@ class Comparison:
     differences  of every compared value, in the network's order; an error made early is carried on, so the first one counts
     agreement    share of samples whose arg-max of the first output is the same
     output_error largest absolute difference of any output, as real numbers
+    largest_output of all, without its sign
     """
 
     first: str
@@ -42,6 +43,7 @@ class Comparison:
     differences: tuple[Difference, ...]
     agreement: float
     output_error: float
+    largest_output: float = 0.0
 
     @property
     def codes(self) -> int:
@@ -72,21 +74,32 @@ class Verification:
     measured  what running it took where that can be counted: flash, ram and stack in bytes, instructions of the longest inference
     wide      compared values whose codes have more than 8 bits: onnxruntime has no integer kernels for them and adds in float32, so that
               the last digit may differ from the integer program's exact sums
+    tolerance where all is computed in float: how far outputs may be from onnxruntime's, as a share of the largest; None: integers
+    library   values that a library of mathematics computes, whose last digits are its own; codes are then patterns of bits
     """
 
     samples: int
     comparisons: tuple[Comparison, ...]
     measured: Mapping[str, int] = field(default_factory=dict)
     wide: int = 0
+    tolerance: float | None = None
+    library: frozenset[str] = frozenset()
 
     @property
     def exact(self) -> bool:
-        """True where the integer program and onnxruntime gave the same codes throughout."""
-        return all(c.differing == 0 and c.output_error == 0 for c in self.comparisons if "simulated" not in (c.first, c.second))
+        """True where the program and what is compared with it code by code gave the same throughout, but for what a library computes."""
+        compared = [c for c in self.comparisons if "simulated" not in (c.first, c.second) and (c.differences or self.tolerance is None)]
+        apart = [d for c in compared for d in c.differences if d.differing and d.value not in self.library]
+        return not apart and (bool(self.library) or all(c.output_error == 0 for c in compared))
+
+    @property
+    def distance(self) -> float:
+        """The largest difference of an output from onnxruntime's, as a share of the largest output: for what computes in float."""
+        return max((c.output_error / (c.largest_output or 1.0) for c in self.comparisons if not c.differences), default=0.0)
 
     def to_dict(self) -> dict[str, Any]:
         return {"samples": self.samples, "exact": self.exact, "comparisons": [c.to_dict() for c in self.comparisons],
-                "measured": dict(self.measured), "wide": self.wide}
+                "measured": dict(self.measured), "wide": self.wide, "tolerance": self.tolerance, "library": sorted(self.library)}
 
 
 class Tally:
@@ -98,7 +111,7 @@ class Tally:
         self.differing = dict.fromkeys(values, 0)
         self.largest = dict.fromkeys(values, 0)
         self.samples = self.agreeing = 0
-        self.output_error = 0.0
+        self.output_error = self.largest_output = 0.0
 
     def add(self, first: Ran, second: Ran) -> None:
         """One batch."""
@@ -109,13 +122,14 @@ class Tally:
             self.largest[name] = max(self.largest[name], int(apart.max(initial=0)))
         for mine, theirs in zip(first.outputs.values(), second.outputs.values(), strict=True):
             self.output_error = max(self.output_error, float(np.abs(np.asarray(mine, np.float64) - theirs).max(initial=0)))
+            self.largest_output = max(self.largest_output, float(np.abs(theirs).max(initial=0)))
         answers = [best(next(iter(ran.outputs.values()))) for ran in (first, second)]
         self.samples += len(answers[0])
         self.agreeing += int((answers[0] == answers[1]).all(axis=1).sum())
 
     def result(self, first: str, second: str) -> Comparison:
         found = tuple(Difference(n, self.codes[n], self.differing[n], self.largest[n]) for n in self.values)
-        return Comparison(first, second, found, self.agreeing / self.samples, self.output_error)
+        return Comparison(first, second, found, self.agreeing / self.samples, self.output_error, self.largest_output)
 
 
 def best(output: Array) -> Array:
@@ -128,7 +142,8 @@ def compare_engines(batches: Iterable[Mapping[str, Ran]], values: Sequence[str])
     tallies: dict[tuple[str, str], Tally] = {}
     for results in batches:
         for pair in combinations(results, 2):
-            tallies.setdefault(pair, Tally(values)).add(results[pair[0]], results[pair[1]])
+            first, second = (results[name] for name in pair)
+            tallies.setdefault(pair, Tally(values if first.codes and second.codes else ())).add(first, second)
     if not tallies:
         raise DataError("There is nothing to verify on: the data are empty.")
     samples = next(iter(tallies.values())).samples

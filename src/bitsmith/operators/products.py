@@ -93,14 +93,19 @@ def lower_transposed(site: Site) -> Sequence[Instruction]:
     groups, node, codes = attribute(site.node, "group", 1), site.node, site.stored(1)
     space = codes.ndim - 2
     scales, zero_points = (np.tile(a, groups) if a.ndim else a for a in per_channel(site.encoding(1), codes.shape, 1))
-    grouped = codes.reshape(groups, codes.shape[0] // groups, *codes.shape[1:]).swapaxes(1, 2)
-    weights = np.flip(grouped.reshape(groups * codes.shape[1], -1, *codes.shape[2:]), tuple(range(2, 2 + space)))
     window = transposed_window(node, codes.shape[2:])
     convolve = Convolve(
-        (site.input(0),), site.output, site.source(0), np.ascontiguousarray(weights), zero_points, window, bias_codes(site),
+        (site.input(0),), site.output, site.source(0), turned_kernels(codes, groups), zero_points, window, bias_codes(site),
         groups, tuple(attribute(node, "strides", [1] * space)), requantize(site, scales),
     )
     return end(site, convolve, scales)
+
+
+def turned_kernels(weights: Array, groups: int) -> Array:
+    """[in, out / group, *kernel] of a transposed convolution -> [out, in / group, *kernel] of the plain one."""
+    grouped = weights.reshape(groups, len(weights) // groups, *weights.shape[1:]).swapaxes(1, 2)
+    found = grouped.reshape(groups * weights.shape[1], -1, *weights.shape[2:])
+    return np.ascontiguousarray(np.flip(found, tuple(range(2, found.ndim))))
 
 
 def lower_gemm(site: Site) -> Sequence[Instruction]:

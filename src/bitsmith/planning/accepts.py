@@ -58,6 +58,6 @@ class Accepts:
             return parse_format(choice)
         wanted = f"{choice} bits" if isinstance(choice, int) else choice
         raise TargetError(
-            f"{owner}: target '{self.target}' has no {wanted} {role}; it takes {', '.join(offered)}. "
+            f"{owner}: target '{self.target}' has no {wanted} {role}; it takes {', '.join(offered) or 'float'}. "
             "Change the recipe's rule for it, or choose the target 'onnx'."
         )

@@ -100,8 +100,11 @@ class Recipe:
         return replace(self, ends=int(choice) if str(choice).isdecimal() else choice)
 
     def with_weights(self, choice: str | int) -> "Recipe":
-        """The same recipe with one more rule: this format for all weights, but for those of its `ends`; digits are a width."""
-        return self.with_rules(Rule(weights=int(choice) if str(choice).isdecimal() else choice))
+        """The same recipe with one more rule: this format for all weights, but for those of its `ends`.
+
+        Digits are a width, 'float32' leaves weights as they are.
+        """
+        return self.with_rules(Rule(weights=int(choice) if str(choice).isdecimal() else FLOAT if choice == "float32" else choice))
 
     def with_everything(self) -> "Recipe":
         """The same recipe, whatever the target advises."""

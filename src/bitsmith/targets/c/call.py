@@ -25,7 +25,7 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Fields:
-    """Initializers of a struct: integers, several of them, tables in flash, structs."""
+    """Initializers of a struct: numbers, several of them, tables in flash, structs."""
 
     entries: "Entries"
 
@@ -42,7 +42,7 @@ class Fields:
         return found
 
 
-Entry = int | tuple[int, ...] | tuple[Table, ...] | Table | Fields
+Entry = int | float | tuple[int, ...] | tuple[float, ...] | tuple[Table, ...] | Table | Fields
 Entries = Mapping[str, Entry]
 
 

@@ -91,7 +91,7 @@ def link(folder: Folder, made: Path, board: str, *, traced: bool) -> str:
     with as_file(files("bitsmith.targets.c") / "cortex_m7") as board_files:
         own = [str(board_files / name) for name in ("startup.c", "semi.c")]
         command = [COMPILER, *FLAGS, *trace, f"-I{board_files}", f"-I{folder.path.resolve()}", *own, *sources, str(made.parent / "main.c"),
-                   "-T", str(board_files / f"{board}.ld"), "-o", str(made)]
+                   "-T", str(board_files / f"{board}.ld"), "-o", str(made), "-lm"]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
     return (ran.stderr or "no reason given") if ran.returncode else ""
 

@@ -11,6 +11,7 @@ from bitsmith.numerics.encoding import Encoding
 from bitsmith.targets.c.call import Call, Describe, Fields, Place, Table
 from bitsmith.targets.c.flavours import FLAVOURS
 from bitsmith.targets.c.layout import Arrangement, arrange, in_memory
+from bitsmith.targets.c.reals import REALS
 from bitsmith.targets.c.rounding import only_shifts
 from bitsmith.targets.c.stored import C_TYPES, Sizes, Stored
 
@@ -31,11 +32,13 @@ class Choices:
     """rounding       'multiplier', 'shift' where all scales are powers of two, or 'float'
     flavour        which kernels: see FLAVOURS
     channels_last  images come in as [height][width][channels]
+    compute        'integer' or 'float'
     """
 
     rounding: str = "multiplier"
     flavour: str = "portable"
     channels_last: bool = False
+    compute: str = "integer"
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def translate(program: Program, sizes: Mapping[str, Sizes], choices: Choices = C
         check_powers(program)
     arrangement = arrange(program, sizes, channels_last_inputs=choices.channels_last)
     spot = Place(arrangement.stored, choices.rounding)
-    stages = [kernels_for(FLAVOURS[choices.flavour], step)(step, spot) for step in arrangement.steps]
+    stages = [kernels_for({**FLAVOURS[choices.flavour], **REALS}, step)(step, spot) for step in arrangement.steps]
     arena, scratch = plan_arena(arrangement, stages)
     return Firmware(
         tuple(directed(call, arrangement, arena) for stage in stages for call in stage),

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
+from bitsmith.real.instructions import CURVES, PAIRS
 from bitsmith.targets.c.call import SHORT, Call
 
 MARK = "/* kernel */\n"
 # each part before those that call it
 ORDER = ("requantize", "weight_at", "weigh", "popcount", "squeeze", "dot", "dsp", "saturate", "extend", "widen", "strip", "terms", "block",
-         "taps", "finish", "lanes", "quads", "lines", "x86_convolve")
+         "taps", "finish", "lanes", "quads", "lines", "x86_convolve",
+         "real_weight", "real_limits", "real_finish", "real_dot", "combine", "curve")
 # variants of parts that have the same types
-TOLD_APART = ("int2", "int3", "int4", "binary", "signs", "from_zero", "shift", "between", "wide")
+TOLD_APART = ("int2", "int3", "int4", "binary", "signs", "from_zero", "shift", "between", "wide", "scaled", *PAIRS, *CURVES)
 
 
 @cache

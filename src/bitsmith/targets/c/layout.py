@@ -35,6 +35,18 @@ from bitsmith.integer.instructions import (
 )
 from bitsmith.integer.program import Program
 from bitsmith.numerics.formats import Array
+from bitsmith.real.instructions import (
+    RealAveragePool,
+    RealClamp,
+    RealConvolve,
+    RealCurve,
+    RealMaxPool,
+    RealMean,
+    RealMultiply,
+    RealMultiplyPair,
+    RealPair,
+    RealSoftmax,
+)
 from bitsmith.targets.c.stored import Sizes, Stored, channels_last
 
 IMAGE = 3               # axes of an image, the batch not counted
@@ -200,6 +212,18 @@ def arrange_product(arrangement: Arrangement, instruction: MatrixMultiply, resul
     arrangement.make(reading(instruction, names), result)
 
 
+def arrange_in_order(arrangement: Arrangement, instruction: Any, result: Stored) -> None:
+    """Numpy's order throughout: in it sums go."""
+    names = [arrangement.plain(n, natural_order(arrangement, n)) for n in instruction.inputs]
+    arrangement.make(reading(instruction, names), result)
+
+
+def arrange_softmax(arrangement: Arrangement, instruction: Any, result: Stored) -> None:
+    """Along an axis, wherever that lies."""
+    source = arrangement.plain(instruction.inputs[0])
+    arrangement.make(reading(instruction, [source]), result.in_order(arrangement.stored[source].order))
+
+
 def natural_order(arrangement: Arrangement, name: str) -> Sizes:
     return tuple(range(len(arrangement.stored[name].shape)))
 
@@ -293,4 +317,10 @@ RULES: dict[type, Callable[[Arrangement, Any, Stored], None]] = {
     Gather: arrange_rows,
     Reshape: arrange_reshape,
     Transpose: arrange_transpose,
+    **dict.fromkeys((RealConvolve, RealMaxPool, RealAveragePool), arrange_window),
+    **dict.fromkeys((RealMultiply, RealMultiplyPair), arrange_in_order),
+    **dict.fromkeys((RealCurve, RealClamp), arrange_pointwise),
+    RealPair: arrange_together,
+    RealMean: arrange_mean,
+    RealSoftmax: arrange_softmax,
 }

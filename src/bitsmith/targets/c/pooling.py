@@ -1,5 +1,7 @@
 """Pooling and means as calls of the portable kernels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bitsmith.errors import TargetError
@@ -10,7 +12,7 @@ from bitsmith.integer.windows import Window
 from bitsmith.targets.c.call import Call, Entries, Fields, Place, Table
 from bitsmith.targets.c.geometry import Geometry
 from bitsmith.targets.c.rounding import code_fields, rounding_fields, rounding_part, way_of
-from bitsmith.targets.c.stored import nest
+from bitsmith.targets.c.stored import Stored, nest
 
 
 def describe_max_pool(step: MaxPool, place: Place) -> list[Call]:
@@ -58,14 +60,18 @@ def axis_counts(geometry: Geometry, axis: int, *, include_pad: bool) -> np.ndarr
 def describe_mean(step: Mean, place: Place) -> list[Call]:
     source, result = place.stored[step.inputs[0]], place.stored[step.output]
     gone = {axis - 1 for axis in step.axes}
-    steps = source.strides
     kept_axes, gone_axes = ([axis for axis in source.order if (axis in gone) == going] for going in (False, True))
-    kept, inner = (nest([source.shape[a] for a in axes], [steps[a] for a in axes], depth=3, owner=step.output)
-                   for axes in (kept_axes, gone_axes))
     count, way = source.count // max(1, result.count), way_of(step.requantize, place.rounding)
     if not summed(count, *step.source.steps).fit(32).all():
         raise TargetError(f"The sum of {count} codes in '{step.output}' may leave int32: give '{step.inputs[0]}' fewer bits.")
-    entries: Entries = {"count": kept.counts, "step": kept.steps[0], "inner_count": inner.counts, "inner_step": inner.steps[0],
-               "start": -count * step.source.zero_point, "rounding": rounding_fields(step.requantize, way)}
+    entries: Entries = {**mean_loops(source, kept_axes, gone_axes, step.output), "start": -count * step.source.zero_point,
+                        "rounding": rounding_fields(step.requantize, way)}
     return [Call("mean", {"source_t": source.c_type, "result_t": result.c_type}, Fields(entries), step.inputs, step.output,
                  f"mean of {count} elements, {result.count} times", rounding_part(way))]
+
+
+def mean_loops(source: Stored, kept: Sequence[int], gone: Sequence[int], owner: str) -> Entries:
+    """Loops over the axes that stay, and over those that go."""
+    outer, inner = (nest([source.shape[a] for a in axes], [source.strides[a] for a in axes], depth=3, owner=owner)
+                    for axes in (kept, gone))
+    return {"count": outer.counts, "step": outer.steps[0], "inner_count": inner.counts, "inner_step": inner.steps[0]}

@@ -131,21 +131,27 @@ def signs_call(step: MatrixMultiply, weights: Array, place: Place) -> Call:
 
 def pair_call(step: MatrixMultiply, place: Place) -> Call:
     left, right, result = (place.stored[name] for name in (*step.inputs, step.output))
-    if min(len(left.shape), len(right.shape)) < 2 or len(left.shape) != len(right.shape):
-        raise TargetError(f"'{step.output}' multiplies {left.shape} by {right.shape}; give both as many axes, two at least.")
-    steps = [broadcast_steps(operand, (*result.shape[:-2], 0, 0))[:-2] for operand in (left, right)]
-    loops = nest(result.shape[:-2], *steps, depth=3, owner=step.output)
+    loops = matrix_loops(left, right, result, step.output)
     (rows, terms), outputs = left.shape[-2:], right.shape[-1]
     assert step.other is not None
     bias = np.zeros(outputs, np.int32) if step.bias is None else step.bias
-    entries: Entries = {"count": loops.counts, "left_step": loops.steps[0], "right_step": loops.steps[1], "rows": rows, "terms": terms,
-               "outputs": outputs, "left_zero": step.source.zero_point, "right_zero": step.other.zero_point}
+    entries: Entries = {**loops, "left_zero": step.source.zero_point, "right_zero": step.other.zero_point}
     return Call(
         "multiply_pair", {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type},
         Fields({**entries, "bias": Table(bias, "int32_t"), "rounding": rounding_fields(requantize_of(step), place.rounding)}),
         step.inputs, step.output, f"matrix product of two values, {rows} x {terms} by {terms} x {outputs}",
         rounding_part(place.rounding), macs=terms * result.count,
     )
+
+
+def matrix_loops(left: Stored, right: Stored, result: Stored, owner: str) -> Entries:
+    """Loops over the batches of two matrices, and the matrices' sizes."""
+    if min(len(left.shape), len(right.shape)) < 2 or len(left.shape) != len(right.shape):
+        raise TargetError(f"'{owner}' multiplies {left.shape} by {right.shape}; give both as many axes, two at least.")
+    steps = [broadcast_steps(operand, (*result.shape[:-2], 0, 0))[:-2] for operand in (left, right)]
+    loops = nest(result.shape[:-2], *steps, depth=3, owner=owner)
+    return {"count": loops.counts, "left_step": loops.steps[0], "right_step": loops.steps[1], "rows": left.shape[-2],
+            "terms": left.shape[-1], "outputs": right.shape[-1]}
 
 
 def broadcast_steps(operand: Stored, shape: tuple[int, ...]) -> tuple[int, ...]:

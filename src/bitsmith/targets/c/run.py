@@ -19,6 +19,7 @@ from bitsmith.loading.from_onnx import load
 from bitsmith.lowering import lower
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan, load_plan
+from bitsmith.real_lowering import lower_to_reals
 from bitsmith.targets.c.firmware import Choices, Door, Firmware, translate
 from bitsmith.targets.c.layout import in_memory
 from bitsmith.targets.c.sizes import input_sizes
@@ -57,7 +58,7 @@ class Folder:
 
     @cached_property
     def program(self) -> Program:
-        return lower(self.network, self.plan, arithmetic=FLOAT32 if self.choices.rounding == "float" else FIXED_POINT)
+        return program_of(self.network, self.plan, self.choices)
 
     @property
     def choices(self) -> Choices:
@@ -88,6 +89,13 @@ class Folder:
         if ran.returncode:
             raise TargetError(f"The compiler refuses '{self.path}': {ran.stderr.strip()[:1000]}")
         return made
+
+
+def program_of(network: ir.Model, plan: Plan, choices: Choices) -> Program:
+    """What the C computes: integers, or float32 numbers."""
+    if choices.compute == "float":
+        return lower_to_reals(network, plan)
+    return lower(network, plan, arithmetic=FLOAT32 if choices.rounding == "float" else FIXED_POINT)
 
 
 class Compiled:

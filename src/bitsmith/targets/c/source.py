@@ -8,7 +8,7 @@ from string import Template
 
 from bitsmith import version
 from bitsmith.targets.c.call import Call, Table
-from bitsmith.targets.c.firmware import Door, Firmware
+from bitsmith.targets.c.firmware import Choices, Door, Firmware
 from bitsmith.targets.c.instances import Instances
 from bitsmith.targets.c.names import Names, comment
 from bitsmith.targets.c.text import array, declaration, extent, struct
@@ -44,7 +44,7 @@ class Writer:
         return {"title": comment(self.title), "version": version.VERSION, "prefix": self.prefix, "PREFIX": self.prefix.upper(),
                 "PREFIX_ARENA_BYTES": f"{self.prefix.upper()}_ARENA_BYTES", "PREFIX_DEBUG": f"{self.prefix.upper()}_DEBUG",
                 "arena_bytes": str(max(4, self.firmware.arena.size)), "lower_bound": str(self.firmware.arena.lower_bound),
-                **needs(self.firmware.choices.rounding == "float", self.prefix)}
+                **(in_floats(self.prefix) if self.firmware.choices.compute == "float" else in_integers(self.firmware.choices, self.prefix))}
 
     def tables(self) -> Iterator[tuple[str, str, Table]]:
         """(name, what it is for, table) of everything in flash."""
@@ -70,14 +70,32 @@ class Writer:
         return spot if self.firmware.stored[name].c_type == "uint8_t" else f"(void *)({spot})"
 
 
-def needs(math: bool, prefix: str) -> dict[str, str]:
-    """What float mode includes, links and admits, and integer mode does not."""
+def in_integers(choices: Choices, prefix: str) -> dict[str, str]:
+    """What code that computes in integers includes, links and says of itself; rounding in float takes a library."""
+    math = choices.rounding == "float"
     return {
-        "includes": "#include <math.h>\n#include <string.h>" if math else "#include <string.h>",
-        "libraries": f"target_link_libraries({prefix} PUBLIC m)" if math else "",
+        **linked(math, prefix), "arithmetic": "integers", "contents": "codes",
+        "meaning": "\n *\n * real number = scale * (code - zero point)",
+        "origin": "from the integer program: it computes the same codes, bit for bit",
         "needs": "codes are rounded in float by `rintf` of `math.h`" if math else
                  "no library beyond `string.h` and\n`stdint.h`, no floating point",
+        "how": f"Rounding: {choices.rounding}. Kernels: {choices.flavour}.", "checked": "every code against the integer program",
     }
+
+
+def in_floats(prefix: str) -> dict[str, str]:
+    """The same of code that computes in float."""
+    return {
+        **linked(True, prefix), "arithmetic": "float32", "contents": "numbers", "meaning": "",
+        "origin": "in float32: every operation is rounded once, and sums go term by term",
+        "needs": "no library beyond `string.h`,\n`stdint.h` and `math.h`", "how": "Arithmetic: float32.",
+        "checked": "every layer bit for bit, outputs against onnxruntime",
+    }
+
+
+def linked(math: bool, prefix: str) -> dict[str, str]:
+    return {"includes": "#include <math.h>\n#include <string.h>" if math else "#include <string.h>",
+            "libraries": f"target_link_libraries({prefix} PUBLIC m)" if math else ""}
 
 
 def write_source(firmware: Firmware, *, title: str, prefix: str = "net") -> dict[str, str]:
@@ -144,7 +162,7 @@ def door_declaration(writer: Writer, door: Door) -> str:
     shape = f"{door.stored.c_type} {extent(door.stored.sizes)}{order_of(door)}"
     lines = [f"/* {'Input' if is_input else 'Output'} '{comment(door.name)}': {shape} */",
              f"#define {macro}_COUNT {door.stored.count}"]
-    if door.encoding is not None:
+    if door.encoding is not None and door.encoding.format.integral:
         scale = float(door.encoding.scale.reshape(()))
         lines += [f"#define {macro}_SCALE {scale!r}", f"#define {macro}_ZERO_POINT {int(door.encoding.zero_point.reshape(()))}"]
     return "\n".join([*lines, door_signature(writer, door) + ";", ""])
@@ -197,7 +215,7 @@ def read_me(writer: Writer) -> str:
             for call in writer.firmware.calls]
     return fill(writer, "README.md", {
         "table_bytes": f"{writer.firmware.table_bytes:,}", "macs": f"{sum(call.macs for call in writer.firmware.calls):,}",
-        "rounding": writer.firmware.choices.rounding, "flavour": writer.firmware.choices.flavour, "rows": "\n".join(rows),
+        "rows": "\n".join(rows),
     })
 
 

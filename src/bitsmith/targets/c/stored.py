@@ -10,7 +10,8 @@ import numpy as np
 from bitsmith.errors import TargetError
 
 Sizes = tuple[int, ...]
-C_TYPES = {"uint8": "uint8_t", "int8": "int8_t", "uint16": "uint16_t", "int16": "int16_t", "int32": "int32_t", "int64": "int32_t"}
+C_TYPES = {"uint8": "uint8_t", "int8": "int8_t", "uint16": "uint16_t", "int16": "int16_t", "int32": "int32_t", "int64": "int32_t",
+           "float32": "float"}
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from bitsmith.errors import BitsmithError, TargetError
 from bitsmith.files import write_atomically
 from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, Arithmetic
 from bitsmith.loading.to_onnx import save
-from bitsmith.lowering import lower
 from bitsmith.planning.accepts import Accepts
 from bitsmith.planning.plan import Plan
 from bitsmith.targets.c.firmware import Choices, Firmware, translate
 from bitsmith.targets.c.flavours import FLAVOURS
+from bitsmith.targets.c.run import program_of
 from bitsmith.targets.c.sizes import input_sizes
 from bitsmith.targets.c.source import write_source
 
@@ -30,6 +30,7 @@ class CTarget:
     flavour   which kernels
     channels_last  image inputs come as cameras give them, [height][width][channels]
     prefix    of every name in the C, and of its files
+    compute   'integer', or 'float': float32 arithmetic, with weights as floats or as codes that are unpacked in the kernel
     """
 
     simulate: Callable[[ir.Model, Plan], ir.Model]
@@ -37,16 +38,17 @@ class CTarget:
     flavour: str = "portable"
     channels_last: bool = False
     prefix: str = "net"
+    compute: str = "integer"
 
     @property
     def name(self) -> str:
         """With all wishes, so that `target_named` finds the same again."""
         found = [self.rounding] * (self.rounding != "multiplier") + [self.flavour] * (self.flavour != "portable")
-        found += ["channels-last"] * self.channels_last
+        found += ["channels-last"] * self.channels_last + ["compute-float"] * (self.compute == "float")
         return ":".join(["c", ",".join(found)] if found else ["c"])
 
     def wanted(self, wishes: Sequence[str]) -> "CTarget":
-        """The target as wished: a way of rounding, a flavour, 'channels-last'. Raises TargetError for other wishes."""
+        """The target as wished: a way of rounding, a flavour, 'channels-last', 'compute-float'. Raises TargetError for other wishes."""
         target = self
         for wish in wishes:
             if wish in ROUNDINGS:
@@ -55,8 +57,10 @@ class CTarget:
                 target = replace(target, flavour=wish)
             elif wish == "channels-last":
                 target = replace(target, channels_last=True)
+            elif wish == "compute-float":
+                target = replace(target, compute="float")
             else:
-                known = ", ".join((*ROUNDINGS, *FLAVOURS, "channels-last"))
+                known = ", ".join((*ROUNDINGS, *FLAVOURS, "channels-last", "compute-float"))
                 raise TargetError(f"The target 'c' does not know {wish!r}; it knows {known}.")
         return target
 
@@ -67,21 +71,22 @@ class CTarget:
 
     @property
     def accepts(self) -> Accepts:
-        """Codes everywhere: there is no float arithmetic."""
+        """Codes everywhere where there is no float arithmetic; in weights only, and one scale for each channel, where all of it is."""
+        if self.compute == "float":
+            return Accepts(self.name, (), WEIGHTS, blocked_weights=False, dynamic=False, faster_in_float=all_in_float)
         return Accepts(self.name, ACTIVATIONS, WEIGHTS, floats=False, blocked_weights=False, dynamic=False)
 
     @property
     def choices(self) -> Choices:
-        return Choices(self.rounding, self.flavour, self.channels_last)
+        return Choices(self.rounding, self.flavour, self.channels_last, self.compute)
 
     def build(self, network: ir.Model, plan: Plan) -> ir.Model:
         """The network with Q/DQ; its roundings are those of onnxruntime, so that single codes may differ from the C."""
         return self.simulate(network, plan)
 
     def translate(self, network: ir.Model, plan: Plan) -> Firmware:
-        """The firmware. Raises TargetError and LoweringError for what has no integer arithmetic, by name."""
-        program = lower(network, plan, arithmetic=self.arithmetic)
-        return translate(program, input_sizes(network), self.choices)
+        """The firmware. Raises TargetError and LoweringError for what has no arithmetic here, by name."""
+        return translate(program_of(network, plan, self.choices), input_sizes(network), self.choices)
 
     def write(self, network: ir.Model, plan: Plan, path: Path) -> list[Path]:
         """Write the folder: C, a way to build it, its sizes, and the network and plan that it was made from.
@@ -98,6 +103,11 @@ class CTarget:
         plan_path = path / f"{self.prefix}.plan.json"
         replace(plan, made_with=made_with).save(plan_path)
         return [*(path / name for name in texts), *save(network, path / f"{self.prefix}.onnx"), plan_path]
+
+
+def all_in_float(graph: ir.Graph) -> dict[str, str]:
+    """Every node."""
+    return {node.name or "": "this target computes in float" for node in graph}
 
 
 def make_folder(path: Path) -> None:

@@ -1,7 +1,10 @@
 """Numbers, arrays and structs as C text."""
 
 from collections.abc import Iterable, Sequence
+from math import isinf
 from textwrap import wrap
+
+import numpy as np
 
 from bitsmith.numerics.formats import Array
 from bitsmith.targets.c.call import Fields, Table
@@ -43,10 +46,17 @@ def entries(fields: Fields, tables: str) -> Iterable[str]:
         elif isinstance(entry, Table):
             yield f".{name} = {tables}_{name}"
         elif isinstance(entry, tuple):
-            found = (f"{tables}_{name}_{i}" if isinstance(each, Table) else str(each) for i, each in enumerate(entry))
+            found = (f"{tables}_{name}_{i}" if isinstance(each, Table) else scalar(each) for i, each in enumerate(entry))
             yield f".{name} = {{{', '.join(found)}}}"
         else:
-            yield f".{name} = {entry}"
+            yield f".{name} = {scalar(entry)}"
+
+
+def scalar(value: object) -> str:
+    """An integer, or a float; infinities by the name that `math.h` gives them."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{'-' * (value < 0)}INFINITY" if isinf(value) else number(float(np.float32(value)), "float")
 
 
 def wrapped(parts: Iterable[str], indent: str = "    ") -> str:

@@ -34,7 +34,11 @@ WIDEST = 32                         # channels beyond which half as many tiles g
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A convolution that the kernels may take. steps: weights from their zero point, [out, in, height, width]; bias: zero point folded in"""
+    """A convolution that the kernels may take.
+
+    steps  weights from their zero point, [out, in, height, width]
+    bias   with the zero point folded in
+    """
 
     step: Convolve | MatrixMultiply
     requantize: FixedPoint
@@ -144,9 +148,8 @@ def depthwise_call(layer: Layer | None) -> Call | None:
     stride = geometry.window.strides[1]
     pixels = 1 if channels % LANES == 0 else LANES // channels if LANES % channels == 0 and stride == 1 else 0
     repeat = np.arange(channels * pixels) % channels
-    many = FixedPoint(*(np.broadcast_to(part, (channels,))[repeat] for part in (layer.requantize.multiplier, layer.requantize.shift)),
-                      layer.requantize.codes)
-    rounding = lane_rounding(many, len(repeat))
+    multiplier, shift = (np.broadcast_to(part, (channels,))[repeat] for part in (layer.requantize.multiplier, layer.requantize.shift))
+    rounding = lane_rounding(FixedPoint(multiplier, shift, layer.requantize.codes), len(repeat))
     if not pixels or rounding is None:
         return None
     lines = Lines.of(geometry)

@@ -1,4 +1,4 @@
-/* Runs recorded samples: codes of all inputs from standard input, sample after sample; codes of all outputs to standard output.
+/* Runs recorded samples: $contents of all inputs from standard input, sample after sample; $contents of all outputs to standard output.
  * Made by bitsmith $version. */
 #include <stdio.h>
 

@@ -1,11 +1,9 @@
-/* $title, in integers. Made by bitsmith $version.
+/* $title, in $arithmetic. Made by bitsmith $version.
  *
  * 1. Give it memory: $PREFIX_ARENA_BYTES bytes, aligned to 4. Nothing else is written, so each arena is a network of its own.
- * 2. Write the codes of the inputs to where ${prefix}_<input>(arena) points; running overwrites them.
+ * 2. Write the $contents of the inputs to where ${prefix}_<input>(arena) points; running overwrites them.
  * 3. ${prefix}_run(arena); 0 means that all is well.
- * 4. Read the codes of the outputs where ${prefix}_<output>(arena) points; they stay until the next input is written.
- *
- * real number = scale * (code - zero point)
+ * 4. Read the $contents of the outputs where ${prefix}_<output>(arena) points; they stay until the next input is written.$meaning
  */
 #ifndef ${PREFIX}_H
 #define ${PREFIX}_H

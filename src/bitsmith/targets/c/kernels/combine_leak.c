@@ -1,0 +1,7 @@
+#include <stdint.h>
+#define KERNEL static inline
+/* kernel */
+KERNEL float combine(float left, float right)
+{
+    return left < 0.0f ? left * right : left;
+}

@@ -1,0 +1,91 @@
+"""From networks to programs of float32 numbers: near onnxruntime's results; what has no instruction is refused by name."""
+
+from collections.abc import Callable
+
+import networks
+import numpy as np
+import onnx
+import pytest
+
+import bitsmith as bs
+from bitsmith.errors import LoweringError, TargetError
+from bitsmith.planning.recipe import Rule
+from bitsmith.real.instructions import RealClamp
+from bitsmith.real_lowering import lower_to_reals
+from bitsmith.running.session import Session
+from bitsmith.targets import target_named
+
+WITH_INSTRUCTIONS = [name for name in networks.NETWORKS if name not in ("attention", "tokens")]
+
+
+def quantized(model: onnx.ModelProto, weights: str) -> bs.Quantized:
+    return bs.quantize(model, recipe=bs.recipes.weights_int8().with_rules(Rule(weights=weights)), target="c:compute-float")
+
+
+@pytest.mark.parametrize("weights", ["float", "int8", "int4"])
+@pytest.mark.parametrize("name", WITH_INSTRUCTIONS)
+def test_near_onnxruntime(name: str, weights: str) -> None:
+    """Which rounds in another order, and multiplies and adds at once."""
+    model = networks.NETWORKS[name]()
+    made, feeds = quantized(model, weights), networks.feeds(model, 5)
+    found = lower_to_reals(made.refined, made.plan).run(feeds)
+    for output, expected in Session(made.network, optimise=False).run(feeds).items():
+        assert np.abs(found[output] - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_clamps_join_what_stands_before_them() -> None:
+    for name in ("conv_bn_relu", "depthwise"):
+        made = quantized(networks.NETWORKS[name](), "int8")
+        assert not any(isinstance(i, RealClamp) for i in lower_to_reals(made.refined, made.plan).instructions)
+
+
+def test_weights_stay_codes() -> None:
+    made = quantized(networks.conv_bn_relu(), "int4")
+    first = lower_to_reals(made.refined, made.plan).instructions[0]
+    assert np.abs(first.weights.steps).max() <= 8  # type: ignore[union-attr]
+    assert first.weights.scale.shape == (6,)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["attention", "tokens"])
+def test_what_has_no_instruction_is_refused_by_name(name: str) -> None:
+    made = quantized(networks.NETWORKS[name](), "int8")
+    with pytest.raises(LoweringError, match=r"LayerNormalization '/norm1_out' has no instruction in float.*'onnxruntime' has it"):
+        lower_to_reals(made.refined, made.plan)
+
+
+def one_node(build: Callable[[networks.Builder], object], shape: tuple[int | str, ...] = ("batch", 3, 4)) -> bs.Quantized:
+    b = networks.Builder(21, 0)
+    build(b)
+    return quantized(b.model({"input": shape}, {"output": shape}), "int8")
+
+
+@pytest.mark.parametrize(("build", "message"), [
+    (lambda b: b.node("Softmax", ["input"], "output", {"axis": 0}), "runs along the samples"),
+    (lambda b: b.node("Cos", ["input"], "output"), "Cos '/output' has no instruction in float"),
+    (lambda b: b.node("MatMul", [b.weight("w", 3, 3), "input"], "output"), "weights that are no matrix on the right"),
+])
+def test_refusals(build: Callable[[networks.Builder], object], message: str) -> None:
+    made = one_node(build)
+    with pytest.raises(LoweringError, match=message):
+        lower_to_reals(made.refined, made.plan)
+
+
+def test_several_operands_and_a_clamp_behind_them() -> None:
+    def build(b: networks.Builder) -> None:
+        b.node("Relu", [b.node("Sum", ["input", b.vector("c", 4), "input"], "sum")], "output")
+
+    made, x = one_node(build), np.random.default_rng(0).normal(0, 1, (2, 3, 4)).astype(np.float32)
+    found = lower_to_reals(made.refined, made.plan).run({"input": x})["output"]
+    constant = next(v.const_value.numpy() for v in made.refined.graph.initializers.values() if v.name == "c")  # type: ignore[union-attr]
+    np.testing.assert_array_equal(found, np.maximum((x + constant) + x, 0))
+
+
+def test_codes_of_activations_are_refused() -> None:
+    model = networks.mlp()
+    feeds = networks.feeds(model, 8)
+    coded = bs.quantize(model, feeds, target="c")
+    with pytest.raises(LoweringError, match=r"'input' has codes.*activations = \"float\""):
+        lower_to_reals(coded.refined, coded.plan)
+    with pytest.raises(TargetError, match="has no 8 bits activations; it takes float"):
+        bs.quantize(model, feeds, target="c:compute-float", recipe=bs.recipes.int8().with_everything())
+    assert target_named("c:x86,compute-float").name == "c:x86,compute-float"  # type: ignore[attr-defined]
