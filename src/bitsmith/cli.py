@@ -180,15 +180,12 @@ def quantize(
     from bitsmith import display
     from bitsmith.terminal import progress_bar
 
-    check_written(output, target, network)
-    if page is not None:
-        check_output(page, ".html")
+    check_written(output, target, network, page)
     if data is not None and stats is not None:
         raise DataError("Give --data or --stats, not both: statistics are what data become.")
     target = chosen_target(target, requantize, compute)
     loaded, asked = whole_application(bs.load(network), raw_input, normalize, end_with), bs.load_recipe(recipe)
-    asked = adjusted(asked, weights, ends, refine, budget)
-    asked = asked.with_rules(bs.Rule(power_of_two=True)) if requantize == "shift" else asked
+    asked = adjusted(asked, weights, ends, refine, budget, shift=requantize == "shift")
     samples, tested = open_both(data, test, loaded, image)
     result = bs.quantize(
         loaded,

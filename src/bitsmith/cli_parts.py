@@ -56,9 +56,14 @@ def whole_application(network: "ir.Model", raw_input: str | None, normalize: lis
     return network if end is None else end_with(network, end)
 
 
-def adjusted(recipe: "Recipe", weights: str | None, ends: str | None, refine: str | None, budget: str | None) -> "Recipe":
-    """The recipe, where options do not say otherwise."""
+def adjusted(
+    recipe: "Recipe", weights: str | None, ends: str | None, refine: str | None, budget: str | None, *, shift: bool
+) -> "Recipe":
+    """The recipe, where options do not say otherwise. To requantize by shifts, all scales are powers of two."""
     from bitsmith.analysis.search import read_budget
+    from bitsmith.planning.recipe import Rule
+
+    recipe = recipe.with_rules(Rule(power_of_two=True)) if shift else recipe
 
     recipe = recipe if weights is None else recipe.with_weights(weights)
     recipe = recipe if ends is None else recipe.with_ends(ends)
@@ -66,9 +71,12 @@ def adjusted(recipe: "Recipe", weights: str | None, ends: str | None, refine: st
     return recipe if budget is None else recipe.with_budget(read_budget(budget))
 
 
-def check_written(output: Path, target: str, network: Path) -> None:
-    """Before long work: can the target write there? C is a folder, all else is a file."""
+def check_written(output: Path, target: str, network: Path, page: Path | None) -> None:
+    """Before long work: can the target write there, and the report? C is a folder, all else is a file."""
     from bitsmith.files import check_output
+
+    if page is not None:
+        check_output(page, ".html")
 
     if not is_c(target):
         check_output(output, ".onnx", network)
