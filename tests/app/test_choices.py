@@ -85,7 +85,10 @@ def test_only_what_the_target_takes_is_offered(target: str) -> None:
         for value, _ in formats_for(PLACES[STEM], role, accepts):
             chosen = as_choice(value)
             assert chosen in (None, "float") or accepts.choose(chosen, role, "")
-    assert [v for v, _ in formats_for(PLACES[STEM], "weights", target_named("onnxruntime").accepts)] == [
-        "", "16", "8", "4", "float16", "bfloat16", "float8_e4m3", "float8_e5m2", "pow2_4", "pow2_3", "pow2_2", "float"]
-    assert [v for v, _ in formats_for(PLACES[STEM], "weights", target_named("c:cortex-m").accepts)] == ["", "8", "4"]
+    offered = [v for v, _ in formats_for(PLACES[STEM], "weights", target_named("onnxruntime").accepts)]
+    assert offered[:4] == ["", "16", "8", "4"]
+    assert {"float16", "float8_e4m3", "pow2_4", "float"} <= set(offered)
+    in_c = [v for v, _ in formats_for(PLACES[STEM], "weights", target_named("c:cortex-m").accepts)]
+    assert in_c[:3] == ["", "8", "4"]
+    assert not {"16", "float8_e4m3", "float"} & set(in_c)
     assert [v for v, _ in formats_for(PLACES[STEM], "activations", target_named("tensorrt").accepts)] == ["", "8", "float"]

@@ -41,9 +41,6 @@ def test_every_layer_says_what_it_became(made: tuple[str, bs.Quantized, Path], r
     assert OPERATORS[name] <= {layer.operator for layer in rows.layers}
     assert [layer.name for layer in rows.layers] == [node.name for node in result.original.graph]
     assert all(layer.name in page and (layer.reason or layer.state == "codes") for layer in rows.layers)
-    floats = {layer.operator for layer in rows.layers if layer.state == "float"}
-    assert {"LayerNormalization"} <= floats
-    assert "MatMul" not in floats
     assert sum(layer.macs or 0 for layer in rows.layers if layer.state != "float") == sum(layer.macs or 0 for layer in rows.layers)
 
 
