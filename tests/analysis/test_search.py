@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import networks
@@ -17,7 +18,7 @@ import bitsmith as bs
 from bitsmith.analysis import search as room
 from bitsmith.analysis.search import read_budget, search_with_progress
 from bitsmith.analysis.search_costs import FLOAT_BITS, costs_of
-from bitsmith.analysis.search_points import load_search
+from bitsmith.analysis.search_points import Loss, load_search
 from bitsmith.analysis.search_problem import problem_for
 from bitsmith.analysis.search_samples import check_apart, halves
 from bitsmith.analysis.sensitivity import choices_for
@@ -144,6 +145,13 @@ def test_an_impossible_tolerance_tells_the_best_there_is() -> None:
     assert found.best is None
     assert found.points
     assert "nothing keeps the tolerance of 0 points; the best that was measured loses" in found.notes[-1]
+
+
+@pytest.mark.parametrize(("drop", "error", "advised"), [(0.0125, 0.0075, True), (0.0125, 0.001, False), (0.005, 0.0075, False)])
+def test_a_loss_that_may_be_chance_asks_for_more_samples(drop: float, error: float, advised: bool) -> None:
+    point = SimpleNamespace(searched=Loss(400, 0.5, 0.9, drop, error), confirmed=None)
+    hunt: Any = SimpleNamespace(found=SimpleNamespace(points=[point]), goal=bs.Goal(tolerance=0.01), late=False, cost=lambda point: 1.0)
+    assert ("give more test samples" in " ".join(room.last_words(hunt, None))) == advised
 
 
 def test_limits_hold_and_impossible_ones_say_what_is_possible() -> None:

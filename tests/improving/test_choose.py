@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 import bitsmith as bs
+from bitsmith.display import told_of_choice
 from bitsmith.errors import RecipeError
 from bitsmith.improving import choose as room
 from bitsmith.improving import refine_draft
@@ -126,6 +127,7 @@ def test_what_was_chosen_is_what_is_written_and_told() -> None:
     model = conv_bn_relu()
     result = bs.quantize(model, feeds(model, 40), recipe=load_recipe("best").with_budget(20).with_everything())
     assert result.plan.made_with["recipe"]["name"] == "best"
+    assert "10 samples held out from calibration" in told_of_choice(result.plan)
     assert result.verify(feeds(model, 8)).exact
 
 

@@ -77,6 +77,15 @@ def test_blocks_gain_on_what_they_begin_with_and_every_weight_stands_on_a_code(m
     assert dict(learned.plan.encodings) == dict(draft.plan.encodings)
 
 
+@pytest.mark.parametrize("enough", [128, 129])
+def test_few_samples_are_told_aloud(monkeypatch: pytest.MonkeyPatch, enough: int) -> None:
+    monkeypatch.setattr(learning, "ENOUGH", enough)
+    monkeypatch.setattr(learning, "STEPS", 1)
+    draft = draft_of(networks.mlp())
+    reason = learn_rounding(draft).plan.reasons.get(draft.network.graph.name or "network", "")
+    assert ("learned from 128 samples" in reason) == (enough > 128)
+
+
 def test_the_same_inputs_give_the_same_bytes() -> None:
     first, second = (learn_rounding(draft_of(networks.mlp())) for _ in range(2))
     assert content(first.network) == content(second.network)

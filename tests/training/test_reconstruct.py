@@ -15,6 +15,7 @@ from tests import networks
 
 torch = pytest.importorskip("torch", reason="needs the extra torch")
 torch.set_num_threads(1)
+from bitsmith.training import reconstruct as room  # noqa: E402
 from bitsmith.training.reconstruct import SoftCodes, Task, fake_quantize, power_at, reconstruct  # noqa: E402
 
 Array = np.ndarray[Any, Any]
@@ -102,6 +103,24 @@ def test_the_error_falls_and_the_same_seed_gives_the_same_codes() -> None:
     for name, bias in first.biases.items():
         np.testing.assert_array_equal(bias, second.biases[name])
         assert not np.array_equal(bias, task.biases[name])
+
+
+def test_of_all_moments_the_best_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told that the error falls and rises again, it gives what it had where the error was least."""
+    task, x, wanted = task_with_values()
+    told, seen = iter([5.0, 3.0, 1.0, *[2.0] * (room.LOOKS - 2)]), list[dict[str, Array]]()
+
+    def judge(task: Task, source: Any, target: Any, parameters: Any) -> float:
+        seen.append({name: parameters[name].numpy().copy() for name in task.biases})
+        return next(told)
+
+    monkeypatch.setattr(room, "mean_error", judge)
+    learned = reconstruct(task, x, x, wanted, steps=40, seed=0)
+    assert (learned.before, learned.after) == (5.0, 1.0)
+    assert len(seen) == room.LOOKS + 1
+    for name, bias in learned.biases.items():
+        np.testing.assert_array_equal(bias, seen[2][name])
+        assert not np.array_equal(bias, seen[-1][name])
 
 
 def test_the_error_before_is_that_of_the_codes_given() -> None:

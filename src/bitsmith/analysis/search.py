@@ -373,6 +373,9 @@ def last_words(hunt: Hunt, chosen: int | None) -> Iterator[str]:
         yield (f"nothing keeps the tolerance of {100 * hunt.goal.tolerance:g} points; the best that was measured loses "
                f"{100 * best.searched.drop:.2f} points on {best.searched.samples:,} samples"
                + (f", and {looked} points lost more on the samples held out" if looked else ""))
+        if best.searched.drop - best.searched.error <= hunt.goal.tolerance < best.searched.drop:
+            yield (f"so few samples tell a loss to {100 * best.searched.error:.2f} points only, and this one may be chance: "
+                   "give more test samples, or a larger tolerance")
     elif looked > 1:
         yield f"{looked} points were looked at on the samples held out, so that the last one may flatter by chance"
     if hunt.late:

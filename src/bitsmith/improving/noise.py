@@ -10,7 +10,9 @@ from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
 from bitsmith.rewrites.products import Product, spread
 
-INDEPENDENT = 0.3   # how much rounded inputs count: their errors differ from place to place and average out behind; those of weights do not
+# How much rounded inputs count: their errors differ from place to place and average out behind, by how much is the network's own affair;
+# those of weights do not. Of 0, 0.1, 0.3, 1 and 3 the one that leaves least noise on calibration samples held out (docs/accuracy.md).
+INDEPENDENT = 0.3
 LEAST = 1e-3        # share of its mean square that a channel counts at least with: means are never corrected to the last
 
 

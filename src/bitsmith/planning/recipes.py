@@ -19,8 +19,9 @@ def best() -> Recipe:
 
 
 def per_tensor_int8() -> Recipe:
-    """As int8 with one scale for each weight tensor."""
-    return Recipe("per_tensor_int8", (Rule(granularity="tensor"),), refine=("equalize", "fit_to_curves", "correct_bias"))
+    """As int8 with one scale for each weight tensor. Small channels have few codes then: they are evened out and rounded with care."""
+    refine = ("equalize", "fit_to_curves", "round_weights", "correct_bias")
+    return Recipe("per_tensor_int8", (Rule(granularity="tensor"),), refine=refine)
 
 
 def int16() -> Recipe:

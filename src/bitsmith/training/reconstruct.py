@@ -1,7 +1,7 @@
 """Learns to which side each weight of a block is rounded, so that the block's result comes near the float network's."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ STEEPEST, FLATTEST = 20.0, 2.0
 RATE, BIAS_RATE = 5e-2, 1e-3
 BATCH = 32
 KEPT_ASIDE = 8                      # one sample of so many only judges
+LOOKS = 10                          # times that it is judged
 DROP = 0.1                          # share of numbers that stay float (QDrop); beginning with rounded weights, half of them gained less
 
 
@@ -87,7 +88,8 @@ def reconstruct(task: Task, given: Array, exact: Array, wanted: Array, *, steps:
     given, exact   what goes in, [samples, ...], quantized and in float
     wanted         what should come out
 
-    Every eighth sample only judges. Weights and biases are learned together, by Adam.
+    Every eighth sample only judges: of ten moments on the way the best one counts, so that little data are not learned by heart.
+    Weights and biases are learned together, by Adam.
     """
     import torch
 
@@ -96,8 +98,7 @@ def reconstruct(task: Task, given: Array, exact: Array, wanted: Array, *, steps:
     judged = torch.from_numpy(given[judges]), torch.from_numpy(wanted[judges])
     soft = {name: SoftCodes(*parts) for name, parts in task.weights.items()}
     biases = {name: torch.tensor(array, requires_grad=True) for name, array in task.biases.items()}
-    start = real_weights(task, {name: codes.begin for name, codes in soft.items()})
-    before = mean_error(task, *judged, start | {n: torch.tensor(a) for n, a in task.biases.items()})
+    before = best = judge(task, judged, {name: codes.begin for name, codes in soft.items()}, biases)
     optimiser = torch.optim.Adam([{"params": [c.inner for c in soft.values()], "lr": RATE},
                                   {"params": list(biases.values()), "lr": BIAS_RATE * float(target.std())}])
     for step in range(steps):
@@ -111,10 +112,16 @@ def reconstruct(task: Task, given: Array, exact: Array, wanted: Array, *, steps:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    codes = {name: found.codes() for name, found in soft.items()}
-    moved = {name: bias.detach() for name, bias in biases.items()}
-    after = mean_error(task, *judged, real_weights(task, codes) | moved)
-    return Learned(codes, {name: bias.numpy() for name, bias in moved.items()}, before, after)
+        if (step + 1) * LOOKS // steps > step * LOOKS // steps:
+            best = min(best, judge(task, judged, {name: found.codes() for name, found in soft.items()}, biases), key=lambda one: one.after)
+    return replace(best, before=before.after)
+
+
+def judge(task: Task, judged: tuple[Tensor, Tensor], codes: dict[str, Array], biases: Mapping[str, Tensor]) -> Learned:
+    """What these codes and biases leave, on samples that nothing is learned from."""
+    moved = {name: bias.detach().clone() for name, bias in biases.items()}
+    error = mean_error(task, *judged, real_weights(task, codes) | moved)
+    return Learned(codes, {name: bias.numpy() for name, bias in moved.items()}, error, error)
 
 
 def power_at(done: float) -> float:
