@@ -21,7 +21,7 @@ from bitsmith.planning.recipe import Rule, parse_granularity, usual_weight_estim
 BIAS = Integer(32)
 LARGEST_BIAS = 2.0**30          # half of int32: the other half is left to the products
 ROOMY = "each takes {} in the file, since this target takes nothing narrower"
-ROOMS = {4: "half a byte", 8: "a whole byte", 16: "two bytes"}
+ROOMS = {2: "a quarter of a byte", 4: "half a byte", 8: "a whole byte", 16: "two bytes"}
 FINE_BIAS = 2.0**20             # codes that a bias gets where its channel has no weights that would set the scale
 FINEST_BIAS = 2.0**29           # the same where codes have no zero, so that such weights still add up to something
 

@@ -1,5 +1,6 @@
 """Puts QuantizeLinear and DequantizeLinear into a copy of a network, where a plan has encodings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,11 +14,12 @@ from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
 from bitsmith.rewrites.edits import discard
 from bitsmith.targets.onnx.averages import write_averages
-from bitsmith.targets.onnx.constants import container, stored, stored_blocks
+from bitsmith.targets.onnx.constants import bits_for_kernels, container, stored, stored_blocks
 
 # Movements whose kernels take 8-bit codes.
 ON_CODES = {"Pad", "Slice", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Split", "Gather", "MaxPool", "Concat"}
 IR_VERSION = 10
+TWO_BITS = (13, 25)             # version of files and of operators that have codes of two bits
 # What QuantizeLinear makes signs with, before they are clipped to -1 and 1: 0 becomes 1, and all else leaves the range.
 SIGN = Encoding(Integer(8), np.asarray(SMALLEST_SCALE, np.float32), np.asarray(1, np.int32))
 
@@ -28,7 +30,7 @@ class Writer:
 
     graph: ir.Graph
     moves_codes: bool
-    packs_int4: bool
+    stored_bits: Callable[[Encoding], int]
     names: set[str] = field(default_factory=set)
 
     def fresh(self, name: str) -> str:
@@ -66,10 +68,13 @@ class Writer:
             self.graph.append(node)
 
 
-def insert_quantization(network: ir.Model, plan: Plan, *, moves_codes: bool, packs_int4: bool) -> ir.Model:
+def insert_quantization(
+    network: ir.Model, plan: Plan, *, moves_codes: bool, stored_bits: Callable[[Encoding], int] = bits_for_kernels
+) -> ir.Model:
     """A copy of the network with Q/DQ at every value that has an encoding. The network itself is not touched.
 
-    x -> Q -> x_quantized -> DQ -> x_dequantized, which all of x's readers read; the codes of a weight w keep the name w.
+    x -> Q -> x_quantized -> DQ -> x_dequantized, which all of x's readers read; the codes of a weight w keep the name w,
+    in `stored_bits` each.
     Raises PlanError where the plan names values that the network does not have, TargetError where ONNX cannot store an encoding.
     """
     model = network.clone()
@@ -78,7 +83,7 @@ def insert_quantization(network: ir.Model, plan: Plan, *, moves_codes: bool, pac
     missing = (plan.encodings.keys() | plan.dynamic) - values.keys()
     if missing:
         raise PlanError(f"The plan has '{min(missing)}' and the network does not; make the plan for this network.")
-    writer = Writer(model.graph, moves_codes, packs_int4, {*values, *(n.name or "" for n in model.graph)})
+    writer = Writer(model.graph, moves_codes, stored_bits, {*values, *(n.name or "" for n in model.graph)})
     for name, value in values.items():
         if name in plan.dynamic:
             quantize_dynamically(writer, value)
@@ -87,6 +92,9 @@ def insert_quantization(network: ir.Model, plan: Plan, *, moves_codes: bool, pac
         elif name in plan.encodings:
             quantize_value(writer, value, plan.encodings[name])
     drop_unread(model.graph)
+    if any(v.dtype in (ir.DataType.INT2, ir.DataType.UINT2) for v in model.graph.initializers.values()):
+        model.ir_version, model.graph.opset_imports[""] = (max(pair) for pair in zip(
+            TWO_BITS, (model.ir_version, model.graph.opset_imports.get("", 0)), strict=True))
     write_averages(model.graph, writer.fresh)
     return model
 
@@ -203,7 +211,7 @@ def quantize_constant(writer: Writer, value: ir.Value, encoding: Encoding) -> No
     """Codes take the place of a constant, under its name, and DQ stands behind them."""
     array, name, readers = constant(value), value.name or "", Readers(value)
     assert array is not None
-    dtype = container(encoding, packs_int4=writer.packs_int4)
+    dtype = container(encoding, writer.stored_bits(encoding))
     value.const_value = stored(encoding.quantize(array), dtype, name)
     value.type = ir.TensorType(dtype)
     real = ir.Value(name=writer.fresh(f"{name}_dequantized"), type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
