@@ -8,13 +8,13 @@ import onnx_ir as ir
 
 from bitsmith.errors import PlanError, TargetError
 from bitsmith.graph import activations, attribute, constant, input_at
-from bitsmith.numerics import Encoding, Integer, Signs
+from bitsmith.numerics import Encoding, Integer, Minifloat, Signs
 from bitsmith.numerics.encoding import SMALLEST_SCALE
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
 from bitsmith.rewrites.edits import discard
 from bitsmith.targets.onnx.averages import write_averages
-from bitsmith.targets.onnx.constants import bits_for_kernels, container, stored, stored_blocks
+from bitsmith.targets.onnx.constants import FLOATS, bits_for_kernels, container, stored, stored_blocks
 
 # Movements whose kernels take 8-bit codes.
 ON_CODES = {"Pad", "Slice", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Split", "Gather", "MaxPool", "Concat"}
@@ -126,13 +126,13 @@ class Readers:
 
 def quantize_value(writer: Writer, value: ir.Value, encoding: Encoding) -> None:
     """Q and DQ behind a computed value, or DQ alone where codes were only moved."""
-    if not isinstance(encoding.format, Integer | Signs):
+    if not isinstance(encoding.format, Integer | Signs | Minifloat):
         raise TargetError(f"'{value.name}' is computed and has format {encoding.format.name} in the plan; only constants may have it.")
     if encoding.scale.size != 1:
         raise TargetError(f"'{value.name}' is computed and has {encoding.scale.size} scales in the plan; only constants may have several.")
     name, node, readers = value.name or "", value.producer(), Readers(value)
-    dtype = ir.DataType.from_numpy(encoding.format.storage)
-    scales, _ = writer.add_scales(name, encoding, dtype)
+    dtype = container(encoding, 8 * encoding.format.storage.itemsize)
+    scales = scales_of(writer, name, encoding, dtype)
     codes_name, real_name = writer.fresh(f"{name}_quantized"), writer.fresh(f"{name}_dequantized")
     if node is not None and writer.moves_codes and put_on_codes(writer, node, encoding):
         codes, value.name, real_name = value, codes_name, name
@@ -140,17 +140,56 @@ def quantize_value(writer: Writer, value: ir.Value, encoding: Encoding) -> None:
     else:
         if readers.outputs:
             value.name, real_name = writer.fresh(f"{name}_unquantized"), name
+        if needs_distance(encoding):
+            value = kept_apart(writer, value, writer.fresh(f"{name}_before"))
         codes = ir.Value(name=codes_name, type=ir.TensorType(dtype), shape=value.shape)
         node = quantize(writer, value, codes, encoding, scales)
         codes = node.outputs[0]
     real = ir.Value(name=real_name, type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
-    writer.add_node(node, "DequantizeLinear", [codes, *scales], [real])
+    if encoding.format.scaled:
+        writer.add_node(node, "DequantizeLinear", [codes, *scales], [real])
+    else:
+        writer.add_node(node, "Cast", [codes], [real], {"to": ir.DataType.FLOAT})
+    if needs_distance(encoding):
+        real.name = writer.fresh(f"{real_name}_apart")
+        real = kept_apart(writer, real, real_name)
     readers.redirect(writer.graph, real)
+
+
+def needs_distance(encoding: Encoding) -> bool:
+    """True for floating point with a scale: onnxruntime 1.31.1 takes its Q and DQ for those of integers.
+
+    Kernels of codes read them, movements are put on codes, and a Relu before them is left out, unless sums stand before and behind them.
+    """
+    return isinstance(encoding.format, Minifloat) and encoding.format.scaled
+
+
+def kept_apart(writer: Writer, real: ir.Value, name: str) -> ir.Value:
+    """A sum of one operand behind a value: it changes nothing."""
+    same = ir.Value(name=name, type=real.type, shape=real.shape)
+    writer.add_node(real.producer(), "Sum", [real], [same])
+    return same
+
+
+def scales_of(writer: Writer, name: str, encoding: Encoding, dtype: ir.DataType) -> list[ir.Value]:
+    """Scale and zero point for a QuantizeLinear, which takes the type of its codes from the latter; nothing for codes without a scale."""
+    if not encoding.format.scaled:
+        return []
+    scales, _ = writer.add_scales(name, encoding, dtype)
+    if len(scales) < 2:
+        scales.append(writer.add_constant(writer.fresh(f"{name}_zero_point"), stored(encoding.zero_point.astype(np.uint8), dtype)))
+    return scales
 
 
 def quantize(writer: Writer, value: ir.Value, codes: ir.Value, encoding: Encoding, scales: list[ir.Value]) -> ir.Node:
     """QuantizeLinear, and a Clip where the format is narrower than its container. Returns the last node."""
     format, node = encoding.format, value.producer()
+    if isinstance(format, Minifloat):
+        attributes: dict[str, int] = {} if format.scaled else {"to": FLOATS[format.name]}
+        writer.add_node(node, "QuantizeLinear" if format.scaled else "Cast", [value, *scales], [codes], attributes)
+        made = codes.producer()
+        assert made is not None
+        return made
     limits = np.iinfo(format.storage)
     if isinstance(format, Signs) and not format.has_zero:
         scales, _ = writer.add_scales(f"{codes.name}_sign", SIGN, ir.DataType.INT8)
