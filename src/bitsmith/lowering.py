@@ -111,6 +111,9 @@ def reason_for_float(lowering: Lowering, node: ir.Node, operator: Operator | Non
     numbers = [v.name or "" for v in operands if lowering.is_coded(v) and not lowering.encodings[v.name or ""].format.integral]
     if numbers:
         return f"'{numbers[0]}' is {lowering.encodings[numbers[0]].format.name}, which no integer arithmetic sums up"
+    final = final_value(lowering, result)
+    if final is not None and not lowering.encodings[final.name or ""].format.integral:
+        return f"'{final.name}' is {lowering.encodings[final.name or ''].format.name}, which no integer arithmetic ends in"
     if (not is_float(result) and not placing) or in_float:
         return f"'{in_float[0]}' stays float" if in_float else "its result is not float32"
     if moving and not all(same_encoding(lowering, node.inputs[0], v) for v in node.outputs):
@@ -185,6 +188,8 @@ def lower_to_table(lowering: Lowering, result: ir.Value) -> bool:
     region = find_region(result, lowering.coded)
     if region is None or region.source not in lowering.coded:
         return False
+    if not all(lowering.encodings[v.name or ""].format.integral for v in (region.source, result)):
+        return False
     axis = None
     if region.axis is not None and region.source.shape is not None:
         axis = len(region.source.shape) + region.axis
@@ -208,7 +213,7 @@ def call_float(lowering: Lowering, node: ir.Node, reason: str) -> None:
     """Real numbers in, the node as onnxruntime computes it, and codes again where the plan wants them."""
     read, results, function = float_function(node, lowering.encodings)
     inputs = tuple(lowering.real(v) for v in read)
-    names = tuple(f"{v.name} (real)" if lowering.is_coded(v) else v.name or "" for v in results)
+    names = tuple(f"{v.name} (unrounded)" if lowering.is_coded(v) else v.name or "" for v in results)
     lowering.add([CallFloat(node.name or names[0], inputs, names, function, reason)])
     for value, name in zip(results, names, strict=True):
         if lowering.is_coded(value):

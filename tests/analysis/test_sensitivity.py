@@ -65,7 +65,7 @@ def test_the_cut_network_computes_what_the_whole_one_does(build: Any) -> None:
         for role in found:
             setting = {name: found[role][name] for name in layer.names(role)}
             if setting:
-                whole = Session(insert_quantization(network, Plan(setting), moves_codes=False, packs_int4=False), optimise=False)
+                whole = Session(insert_quantization(network, Plan(setting), moves_codes=False), optimise=False)
                 assert_near(cut.run(arrived, setting), whole.run(feeds))
 
 

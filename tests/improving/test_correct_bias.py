@@ -36,7 +36,7 @@ def means(network: ir.Model, names: list[str], draft: Draft) -> dict[str, Array]
 
 
 def written(draft: Draft) -> ir.Model:
-    return insert_quantization(draft.network, draft.plan, moves_codes=False, packs_int4=False)
+    return insert_quantization(draft.network, draft.plan, moves_codes=False)
 
 
 def unbiased() -> onnx.ModelProto:

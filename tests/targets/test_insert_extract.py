@@ -19,17 +19,19 @@ from bitsmith.planning import recipes
 from bitsmith.planning.plan import Plan
 from bitsmith.planning.recipe import Recipe, Rule
 from bitsmith.running.session import Session
+from bitsmith.targets.onnx import TARGETS
 from bitsmith.targets.onnx.extract import extract_quantization
 from bitsmith.targets.onnx.insert import insert_quantization
 
 Written = tuple[Chain, ir.Model]
+STORED_BITS = TARGETS["onnx"].accepts.stored_bits
 RECIPES = {"int8": recipes.int8(), "per_tensor_int8": recipes.per_tensor_int8(), "weights_int8": recipes.weights_int8(),
            "weights_int4": recipes.weights_int4(), "asymmetric": recipes.int8().with_rules(Rule(symmetric_weights=False))}
 
 
 def written(name: str, recipe: Recipe, *, moves_codes: bool, target: str = "onnxruntime") -> Written:
     chain = Chain.of(networks.NETWORKS[name](), recipe, target)
-    return chain, insert_quantization(chain.network, chain.plan, moves_codes=moves_codes, packs_int4=True)
+    return chain, insert_quantization(chain.network, chain.plan, moves_codes=moves_codes, stored_bits=STORED_BITS)
 
 
 def names_of(model: ir.Model) -> list[str]:
@@ -45,10 +47,10 @@ def test_round_trip(name: str, recipe: Recipe, moves_codes: bool) -> None:
     assert found.plan.encodings == chain.plan.encodings
     assert not found.plan.dynamic
     assert names_of(found.network) == names_of(chain.network)
-    again = insert_quantization(found.network, found.plan, moves_codes=moves_codes, packs_int4=True)
+    again = insert_quantization(found.network, found.plan, moves_codes=moves_codes, stored_bits=STORED_BITS)
     assert sorted(names_of(again)) == sorted(names_of(first))
     once_more = extract_quantization(again)
-    third = insert_quantization(once_more.network, once_more.plan, moves_codes=moves_codes, packs_int4=True)
+    third = insert_quantization(once_more.network, once_more.plan, moves_codes=moves_codes, stored_bits=STORED_BITS)
     assert ir.to_proto(third).SerializeToString() == ir.to_proto(again).SerializeToString()
     theirs, ours = Session(first).run(chain.feeds), Session(again).run(chain.feeds)
     for output in theirs:
@@ -85,7 +87,7 @@ def test_names_that_are_taken_get_underscores() -> None:
     model = b.model({"input": ("batch", 2, 3, 3)}, {"after_out": ("batch", 2, 3, 3)})
     network = load(model.SerializeToString())
     encoding = Encoding(Integer(8), np.float32(0.1), np.int32(0))
-    made = insert_quantization(network, Plan({"input": encoding}), moves_codes=True, packs_int4=True)
+    made = insert_quantization(network, Plan({"input": encoding}), moves_codes=True, stored_bits=STORED_BITS)
     assert "input_quantized_" in names_of(made)
 
 
@@ -93,12 +95,12 @@ def test_what_onnx_cannot_say_is_refused_by_name() -> None:
     chain = Chain.of(networks.conv_bn_relu())
     rows = Encoding(Integer(8), np.ones((1, 3, 1, 1)), np.zeros((1, 3, 1, 1)), Blocks.channels(1))
     with pytest.raises(TargetError, match="'input' is computed and has 3 scales in the plan"):
-        insert_quantization(chain.network, Plan({"input": rows}), moves_codes=True, packs_int4=True)
+        insert_quantization(chain.network, Plan({"input": rows}), moves_codes=True, stored_bits=STORED_BITS)
     blocks = Encoding(Integer(4), np.ones((3, 2, 1, 1)), np.zeros((3, 2, 1, 1)), Blocks({0: 2, 1: 2}))
     with pytest.raises(TargetError, match="ONNX has blocks along one axis only"):
-        insert_quantization(chain.network, Plan({"conv1.weight": blocks}), moves_codes=True, packs_int4=True)
+        insert_quantization(chain.network, Plan({"conv1.weight": blocks}), moves_codes=True, stored_bits=STORED_BITS)
     with pytest.raises(PlanError, match="The plan has 'nobody' and the network does not"):
-        insert_quantization(chain.network, Plan({"nobody": rows}), moves_codes=True, packs_int4=True)
+        insert_quantization(chain.network, Plan({"nobody": rows}), moves_codes=True, stored_bits=STORED_BITS)
 
 
 @pytest.mark.parametrize("per_channel", [True, False])

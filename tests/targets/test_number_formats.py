@@ -1,4 +1,4 @@
-"""Weights in floating point and as powers of two: what stands in the file, what runs, and what is read back."""
+"""Floating point of fewer bits and powers of two: what stands in the file, what runs, and what is read back."""
 
 from pathlib import Path
 
@@ -155,13 +155,69 @@ def test_powers_of_two_are_integer_arithmetic(format: str, target: str) -> None:
         assert (np.frexp(chain.plan.encodings[name].scale)[0] == 0.5).all()
 
 
-def test_what_is_computed_cannot_be_floating_point() -> None:
-    with pytest.raises(bs.BitsmithError, match="'onnxruntime' has no float8_e4m3 activations; it takes uint8"):
-        chain_of("int8", "float8_e4m3").plan  # noqa: B018
-    chain = chain_of("int8")
-    encoding = Encoding(parse_format("float8_e4m3"), np.float32(1), np.int32(0))
-    with pytest.raises(bs.BitsmithError, match="'input' is computed and has format float8_e4m3 in the plan; only constants may have it"):
-        TARGETS["onnx"].build(chain.network, bs.Plan({"input": encoding}))
+@pytest.mark.parametrize("target", ["onnxruntime", "onnx"])
+@pytest.mark.parametrize("weights", [None, 8])
+@pytest.mark.parametrize("format", NUMBERS)
+def test_activations_of_floating_point(format: str, weights: int | None, target: str) -> None:
+    """Rounded in the file as in the program, whose arithmetic stays float and says so; read back from the file as they were."""
+    for model in (networks.conv_bn_relu(), networks.rearranged()):
+        chain = Chain.of(model, Recipe("formats", (Rule(weights=weights or format, activations=format),)), target)
+        onnx.checker.check_model(ir.to_proto(chain.written))
+        exact, expected = Session(chain.network).run(chain.feeds), chain.program.run(chain.feeds)
+        margin = max(LARGEST_ERROR[format], 0.01 if weights else 0)
+        for name, reals in expected.items():
+            assert 0 < np.abs(reals - exact[name]).max() < 3 * margin * np.abs(exact[name]).max()
+            for optimise in (True, False):
+                np.testing.assert_allclose(chain.results(optimise=optimise)[name], reals, atol=2e-3 if format == "float16" else MARGIN)
+        products = [node.name for node in chain.network.graph if node.op_type in ("Conv", "Gemm")]
+        assert set(products) <= set(chain.program.in_float) & chain.plan.in_float
+        found = extract_quantization(chain.written)
+        computed = [name for name in chain.plan.encodings if name not in chain.network.graph.initializers]
+        assert len(computed) >= 3
+        assert all(found.plan.encodings[name] == chain.plan.encodings[name] for name in computed)
+        assert target == "onnxruntime" or len(list(found.network.graph)) == len(list(chain.network.graph))     # it unpacks by nodes
+        assert not found.code_names
+
+
+def test_numbers_of_eight_bits_have_a_scale_from_statistics_and_those_of_sixteen_have_none() -> None:
+    for format in NUMBERS:
+        chain = chain_of(format, format)
+        encoding, largest = chain.plan.encodings["input"], np.abs(chain.feeds["input"]).max()
+        if encoding.format.scaled:
+            assert largest * 0.9 < encoding.highest <= largest * 1.01
+            assert chain.plan.reasons["input"].startswith(f"{format}: percentile:99.9999 range [")
+        else:
+            assert encoding.scale == 1
+            assert chain.plan.reasons["input"].startswith(f"{format}: numbers as they are, without a scale, in [")
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3", "bfloat16"])
+def test_one_layer_of_floating_point_among_integers(kind: str) -> None:
+    """Its neighbours compute in float where they read it or are read by it; what is integer stays so, code for code."""
+    recipe = Recipe("mixed", (Rule(match="conv2.weight", weights=kind, activations=kind),))
+    chain = Chain.of(networks.conv_bn_relu(), recipe, "onnx")
+    assert {e.format.name for e in chain.plan.encodings.values()} == {"uint8", "int8", "int32", kind}
+    integers = [name for name in chain.coded if chain.plan.encodings[name].format.integral]
+    held = Session(chain.written, [f"{name}_quantized" for name in integers], optimise=False).run(chain.feeds)
+    found = {name.removesuffix("_quantized"): codes for name, codes in held.items()}
+    assert_same(found, chain.program.codes(chain.feeds, integers), integers)
+    np.testing.assert_allclose(chain.results(optimise=False)["output"], chain.program.run(chain.feeds)["output"], atol=MARGIN)
+    assert any(kind in reason for reason in chain.program.in_float.values())
+
+
+def test_there_are_no_codes_to_verify(tmp_path: Path) -> None:
+    model = networks.conv_bn_relu()
+    (path, *_) = bs.quantize(model, networks.feeds(model, 8), recipe="float8", target="onnx").write(tmp_path / "net.onnx")
+    with pytest.raises(bs.BitsmithError, match="floating point of fewer bits and no integers: it has no codes to compare"):
+        bs.verify(path, networks.feeds(model, 4))
+
+
+def test_powers_of_two_are_for_weights_only() -> None:
+    with pytest.raises(bs.BitsmithError, match="'tensorrt' has no float8_e4m3 activations; it takes int8"):
+        chain_of("int8", "float8_e4m3", target="tensorrt").plan  # noqa: B018
+    encoding = Encoding(parse_format("pow2_4"), np.float32(1), np.int32(0))
+    with pytest.raises(bs.BitsmithError, match="'input' is computed and has format pow2_4 in the plan; only constants may have it"):
+        TARGETS["onnx"].build(chain_of("int8").network, bs.Plan({"input": encoding}))
 
 
 @pytest.mark.parametrize("format", [*NUMBERS, "pow2_4"])

@@ -13,11 +13,14 @@ from quantizing import MARGIN, Chain, assert_same
 import bitsmith as bs
 from bitsmith.graph import constant
 from bitsmith.planning.recipe import Recipe, Rule
+from bitsmith.running.session import Session
 from bitsmith.targets.onnx import TARGETS
 from bitsmith.targets.onnx.extract import extract_quantization
 
 WIDTHS = (2, 3, 4, 5, 6, 7)
-CONTAINERS = {4: ir.DataType.INT4, 8: ir.DataType.INT8}
+PACKED = [(2, "onnxruntime", TensorProto.INT4), (3, "onnx", TensorProto.INT4), (4, "onnx", TensorProto.INT4), (2, "onnx", TensorProto.INT2),
+          ("ternary", "onnx", TensorProto.INT2), ("binary", "onnx", TensorProto.INT2)]
+CONTAINERS = {2: ir.DataType.INT2, 4: ir.DataType.INT4, 8: ir.DataType.INT8}
 
 
 def recipe(weights: int | str, activations: int | str = 8, granularity: str | None = None) -> Recipe:
@@ -58,16 +61,21 @@ def test_engines_agree_at_every_width(weights: int, activations: int) -> None:
 
 
 def test_files_of_narrow_weights_in_blocks_are_packed(tmp_path: Path) -> None:
-    """Of 2 and 3 bits as well: half a byte for each, and a scale for every block."""
+    """Half a byte for each code, a quarter where the target takes the opset that has it, and a scale for every block."""
     model = networks.mlp()
     weight = next(t for t in model.graph.initializer if len(t.dims) == 2)
-    for width in (2, 3, 4):
-        quantized = bs.quantize(model, recipe=recipe(width, "float", "group:4"))
-        (path, *_) = quantized.write(tmp_path / f"w{width}.onnx")
-        (held,) = [t for t in onnx.load(path).graph.initializer if t.name == weight.name]
-        assert held.data_type == TensorProto.INT4
-        assert len(held.raw_data) == -(-int(np.prod(weight.dims)) // 2)
-        assert quantized.plan.encodings[weight.name].format.bits == width
+    for width, target, held_type in PACKED:
+        quantized = bs.quantize(model, recipe=recipe(width, "float", "group:4"), target=target)
+        (path, *_) = quantized.write(tmp_path / f"{width}.onnx")
+        stored = onnx.load(path)
+        onnx.checker.check_model(stored)
+        assert (stored.opset_import[0].version, stored.ir_version) == ((25, 13) if held_type == TensorProto.INT2 else (21, 10))
+        (held,) = [t for t in stored.graph.initializer if t.name == weight.name]
+        assert held.data_type == held_type
+        assert len(held.raw_data) == -(-int(np.prod(weight.dims)) // (4 if held_type == TensorProto.INT2 else 2))
+        assert str(width) in (str(quantized.plan.encodings[weight.name].format.bits), quantized.plan.encodings[weight.name].format.name)
+        np.testing.assert_allclose(Session(bs.load(path)).run(networks.feeds(model, 4))["output"],
+                                   Session(quantized.network).run(networks.feeds(model, 4))["output"], atol=MARGIN)
         assert bs.load_plan(path.with_suffix(".plan.json")).encodings == quantized.plan.encodings
 
 

@@ -43,6 +43,9 @@ class Subject:
         network = self.normal.clone()
         fold_constants(network.graph)           # weights that are unpacked when the file is loaded
         found = extract_quantization(network)
+        if not found.code_names and any(not e.format.integral for e in found.plan.encodings.values()):
+            raise PlanError(f"{self.name} has floating point of fewer bits and no integers: it has no codes to compare; "
+                            "'bitsmith evaluate --against' compares its results.")
         if not found.code_names:
             raise PlanError(f"{self.name} has no QuantizeLinear that bitsmith reads; give a file that 'bitsmith quantize' wrote.")
         return found

@@ -126,7 +126,7 @@ def measure_all(
     draft: Draft, found: list[Correctable], batches: list[dict[str, Array]], progress: Progress | None
 ) -> list[tuple[Correctable, Array]]:
     """What each mean lost, [channels] in float64."""
-    coded = Stepwise.start(insert_quantization(draft.network, draft.plan, moves_codes=False, packs_int4=False), batches)
+    coded = Stepwise.start(insert_quantization(draft.network, draft.plan, moves_codes=False), batches)
     wanted = exact_means(draft.reference, found, batches)
     values = {v.name: v for node in coded.network.graph for v in node.outputs}
     shifts = []

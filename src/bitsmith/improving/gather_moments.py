@@ -77,7 +77,7 @@ def simulate_activations(draft: Draft) -> ir.Model:
     stored = draft.network.graph.initializers
     computed = {name: e for name, e in draft.plan.encodings.items() if name not in stored or constant(stored[name]) is None}
     plan = replace(draft.plan, encodings=computed)
-    model = insert_quantization(draft.network, plan, moves_codes=False, packs_int4=False)
+    model = insert_quantization(draft.network, plan, moves_codes=False)
     for name, encoding in draft.plan.encodings.items():
         if name not in computed and (array := constant(stored[name])) is not None:
             put_numbers(model, name, encoding.simulate(array))

@@ -28,8 +28,7 @@ class Signs:
 
     @property
     def held_bits(self) -> int:
-        """Of the integer: 1 needs a place of its own beside the sign."""
-        return 2
+        return self.bits
 
     @property
     def integral(self) -> bool:

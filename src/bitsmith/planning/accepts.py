@@ -24,7 +24,8 @@ class Accepts:
     dynamic                activation ranges may be found at run time
     ends_in_float          operators whose integer kernel needs no encoding of its output
     tensor_scales          operators that run faster with one scale for a whole weight, where their result is codes
-    whole_bytes            weights of fewer than 8 bits are stored in bytes, but for those of up to 4 bits in blocks
+    packs                  widths below a byte in which codes of weights are stored, the smallest first
+    packs_in_blocks        the same for weights with several scales within a channel
     saturating_pairs       on some of its processors sums of two products uint8 * int8 saturate in 16 bits
     faster_in_float        nodes by name that this target runs faster in float, each with the reason
     """
@@ -38,14 +39,15 @@ class Accepts:
     dynamic: bool = True
     ends_in_float: frozenset[str] = frozenset()
     tensor_scales: frozenset[str] = frozenset()
-    whole_bytes: bool = False
+    packs: tuple[int, ...] = ()
+    packs_in_blocks: tuple[int, ...] = (4,)
     saturating_pairs: bool = False
     faster_in_float: Callable[[ir.Graph], Mapping[str, str]] = no_advice
 
     def stored_bits(self, weight: Encoding) -> int:
-        """Bits that each code of a weight takes in this target's files: codes of up to 4 bits are packed where it has kernels for them."""
-        packed = weight.format.held_bits <= 4 and (not self.whole_bytes or len(weight.blocks.sizes) > 1)
-        return 4 if packed else 8 * weight.format.storage.itemsize
+        """Bits that each code of a weight takes in this target's files."""
+        widths = self.packs_in_blocks if len(weight.blocks.sizes) > 1 else self.packs
+        return next((width for width in widths if width >= weight.format.held_bits), 8 * weight.format.storage.itemsize)
 
     def choose(self, choice: str | int, role: str, owner: str) -> Format:
         """The format for a width or a format's name. Raises TargetError naming the owner when there is none."""

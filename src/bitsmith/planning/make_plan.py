@@ -16,7 +16,7 @@ from bitsmith.numerics.encoding import Encoding, spanning
 from bitsmith.operators import is_clamp, operator_of
 from bitsmith.operators.raw import as_it_comes
 from bitsmith.planning.accepts import Accepts
-from bitsmith.planning.placement import Placement, activation_operands, moves, place
+from bitsmith.planning.placement import Placement, activation_operands, chain_behind, moves, place
 from bitsmith.planning.plan import Plan
 from bitsmith.planning.recipe import DYNAMIC, FLOAT, Recipe, Rule, to_mapping, usual_estimator
 from bitsmith.planning.weights import plan_weights
@@ -43,12 +43,21 @@ def make_plan(
     dynamic = frozenset(placement.dynamic) - encodings.keys()
     reasons |= dict.fromkeys(sorted(dynamic), "its range is found while the network runs")
     origin = {"recipe": to_mapping(recipe), "target": accepts.target, **(made_with or {})}
-    in_float = frozenset(node.name or "" for node in placement.weighted if node not in placement.integer and not reads(node, dynamic))
+    numbers = {name for name, e in encodings.items() if not e.format.integral}
+    rounded = [node for node in placement.weighted if node in placement.integer and (reads(node, numbers) or makes(node, numbers))]
+    reasons |= {node.name or "": "float arithmetic: it reads or makes floating point of fewer bits" for node in rounded}
+    apart = [node for node in placement.weighted if node not in placement.integer and not reads(node, dynamic)]
+    in_float = frozenset(node.name or "" for node in (*apart, *rounded))
     return Plan(in_graph_order(graph, encodings), reasons, dynamic, in_float, origin)
 
 
 def reads(node: ir.Node, names: Container[str]) -> bool:
     return any(v is not None and v.name in names for v in node.inputs)
+
+
+def makes(node: ir.Node, names: Container[str]) -> bool:
+    """True where the node's result, or that of the clamps behind it, is among the names."""
+    return any(n.outputs[0].name in names for n in chain_behind(node))
 
 
 def values_to_watch(graph: ir.Graph, recipe: Recipe, accepts: Accepts) -> list[str]:
@@ -91,6 +100,8 @@ def encode_group(
     placing, estimator = Placing(format, symmetric, bool(asked.power_of_two)), asked.estimator or usual_estimator(format.bits)
     found = find_range(leaders, statistics, lambda s: parse_estimator(estimator)(s, placing))
     encoding = spanning(found.low, found.high, format, symmetric=symmetric, power_of_two=placing.power_of_two)
+    if not format.scaled:
+        return encoding, f"{format.name}: numbers as they are, without a scale, in [{found.low:.6g}, {found.high:.6g}]"
     summed = "; this target adds up codes of more than 8 bits in float32" if accepts.floats and format.bits > 8 else ""
     return encoding, f"{format.name}: {estimator} range [{found.low:.6g}, {found.high:.6g}]{summed}"
 

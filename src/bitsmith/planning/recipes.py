@@ -3,7 +3,7 @@
 from bitsmith.planning.recipe import DYNAMIC, FLOAT, Recipe, Rule
 
 __all__ = [
-    "best", "binary", "dynamic_int8", "int4", "int8", "int16", "per_tensor_int8", "ternary", "weights_bfloat16", "weights_float8",
+    "best", "binary", "dynamic_int8", "float8", "int4", "int8", "int16", "per_tensor_int8", "ternary", "weights_bfloat16", "weights_float8",
     "weights_float16", "weights_int2", "weights_int3", "weights_int4", "weights_int8", "weights_pow2",
 ]
 
@@ -42,6 +42,11 @@ def ternary() -> Recipe:
 def binary() -> Recipe:
     """Weights -1 and 1 times a scale for each channel, 8-bit activations, first and last layers at 8 bits: for networks trained so."""
     return Recipe("binary", (Rule(weights="binary"),), ends=8, refine=("round_weights",))
+
+
+def float8() -> Recipe:
+    """Weights and activations as floating point of 8 bits (e4m3), each with a scale; arithmetic stays float."""
+    return Recipe("float8", (Rule(weights="float8_e4m3", activations="float8_e4m3"),))
 
 
 def weights_int8() -> Recipe:

@@ -21,7 +21,7 @@ from bitsmith.planning.recipe import Rule, parse_granularity, usual_weight_estim
 BIAS = Integer(32)
 LARGEST_BIAS = 2.0**30          # half of int32: the other half is left to the products
 ROOMY = "each takes {} in the file, since this target takes nothing narrower"
-ROOMS = {4: "half a byte", 8: "a whole byte", 16: "two bytes"}
+ROOMS = {2: "a quarter of a byte", 4: "half a byte", 8: "a whole byte", 16: "two bytes"}
 FINE_BIAS = 2.0**20             # codes that a bias gets where its channel has no weights that would set the scale
 FINEST_BIAS = 2.0**29           # the same where codes have no zero, so that such weights still add up to something
 
@@ -44,7 +44,8 @@ def plan_weights(placement: Placement, accepts: Accepts, encodings: dict[str, En
         chosen = settle([use for use in uses if use.weight is weight], accepts)
         encodings[weight.name or ""] = encoding = encode_weight(chosen, accepts)
         reasons[weight.name or ""] = reason_for(encoding, chosen.asked, accepts)
-    biased = [(use, bias) for use in uses if use.node in placement.integer and (bias := bias_of(use.node)) is not None]
+    summed = [use for use in uses if use.node in placement.integer and sums_codes(use, encodings)]
+    biased = [(use, bias) for use in summed if (bias := bias_of(use.node)) is not None]
     for use, bias in biased:
         reasons[bias.name or ""] = "int32 at the scale input * weight" + make_room(use, bias, encodings)
     for use, bias in biased:
@@ -121,6 +122,11 @@ def blocks_of(parameter: Parameter, granularity: str) -> Blocks:
     if kind == "group" and parameter.sum_axis is not None:
         return Blocks({parameter.channel_axis: 1, parameter.sum_axis: size})
     return Blocks({parameter.channel_axis: size})
+
+
+def sums_codes(use: Use, encodings: Mapping[str, Encoding]) -> bool:
+    """True where weights and activations are integers, so that a bias joins their sum as an integer."""
+    return encodings[use.weight.name or ""].format.integral and source_of(use.node, encodings).format.integral
 
 
 def source_of(node: ir.Node, encodings: Mapping[str, Encoding]) -> Encoding:

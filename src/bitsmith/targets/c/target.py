@@ -21,6 +21,7 @@ from bitsmith.targets.c.source import write_source
 ACTIVATIONS = ("uint8", "int8", "int16", "uint16", *(f"uint{bits}" for bits in (7, 6, 5, 4, 3, 2)), "ternary", "binary")
 ROUNDINGS = ("multiplier", "shift", "float")
 WEIGHTS = ("int8", "int4", *(f"int{bits}" for bits in (7, 6, 5, 3, 2)), "ternary", "binary")
+PACKS = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,9 @@ class CTarget:
     def accepts(self) -> Accepts:
         """Codes everywhere where there is no float arithmetic; in weights only, and one scale for each channel, where all of it is."""
         if self.compute == "float":
-            return Accepts(self.name, (), WEIGHTS, blocked_weights=False, dynamic=False, faster_in_float=all_in_float)
-        return Accepts(self.name, ACTIVATIONS, WEIGHTS, floats=False, blocked_weights=False, dynamic=False)
+            return Accepts(self.name, (), WEIGHTS, packs=PACKS, blocked_weights=False, dynamic=False,
+                           faster_in_float=all_in_float)
+        return Accepts(self.name, ACTIVATIONS, WEIGHTS, packs=PACKS, floats=False, blocked_weights=False, dynamic=False)
 
     @property
     def choices(self) -> Choices:

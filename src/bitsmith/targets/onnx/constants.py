@@ -8,6 +8,7 @@ from bitsmith.numerics import Encoding, Format, Integer, parse_format
 from bitsmith.numerics.formats import Array
 
 FORMATS: dict[ir.DataType, Format] = {
+    ir.DataType.INT2: Integer(2), ir.DataType.UINT2: Integer(2, signed=False),
     ir.DataType.INT4: Integer(4), ir.DataType.INT8: Integer(8), ir.DataType.INT16: Integer(16), ir.DataType.INT32: Integer(32),
     ir.DataType.UINT4: Integer(4, signed=False), ir.DataType.UINT8: Integer(8, signed=False), ir.DataType.UINT16: Integer(16, signed=False),
     ir.DataType.FLOAT8E4M3FN: parse_format("float8_e4m3"), ir.DataType.FLOAT8E5M2: parse_format("float8_e5m2"),
@@ -16,17 +17,25 @@ FORMATS: dict[ir.DataType, Format] = {
 FLOATS = {format.name: dtype for dtype, format in FORMATS.items() if not format.integral}
 
 
-def container(encoding: Encoding, *, packs_int4: bool) -> ir.DataType:
-    """The type that holds a constant's codes: the next one that is wide enough. Codes in blocks of 4 bits and less are always packed."""
+PACKED = {2: (ir.DataType.UINT2, ir.DataType.INT2), 4: (ir.DataType.UINT4, ir.DataType.INT4)}
+
+
+def container(encoding: Encoding, bits: int) -> ir.DataType:
+    """The type that holds a constant's codes in so many bits each."""
     if encoding.format.name in FLOATS:
         return FLOATS[encoding.format.name]
-    if encoding.format.held_bits <= 4 and (packs_int4 or len(encoding.blocks.sizes) > 1):
-        return ir.DataType.INT4 if encoding.format.lowest < 0 else ir.DataType.UINT4
+    if bits in PACKED:
+        return PACKED[bits][encoding.format.lowest < 0]
     return ir.DataType.from_numpy(encoding.format.storage)
 
 
+def bits_for_kernels(encoding: Encoding) -> int:
+    """Whole bytes, which all kernels take; codes in blocks of 4 bits and less are packed even so."""
+    return 4 if encoding.format.held_bits <= 4 and len(encoding.blocks.sizes) > 1 else 8 * encoding.format.storage.itemsize
+
+
 def stored(codes: Array, dtype: ir.DataType, name: str | None = None) -> ir.TensorProtocol:
-    """Codes as a tensor of the container type; 4-bit codes two to the byte, and patterns of floating point as they are."""
+    """Codes as a tensor of the container type; narrow codes several to the byte, and patterns of floating point as they are."""
     codes = np.asarray(codes, order="C")
     held = codes.view(dtype.numpy()) if dtype.is_floating_point() else codes.astype(dtype.numpy())
     return ir.tensor(held, dtype=dtype, name=name)

@@ -102,9 +102,22 @@ def read_quantize(reader: Reader, node: ir.Node) -> None:
     """Remember what the codes stand for."""
     codes, value = node.outputs[0], node.inputs[0]
     encoding = encoding_of(node, codes)
-    if encoding is not None and encoding.format.integral and value is not None and not codes.is_graph_output():
+    if encoding is not None and value is not None and not codes.is_graph_output():
         reader.codes[codes] = (value, encoding)
-        reader.code_names[value] = codes.name or ""
+        if encoding.format.integral:
+            reader.code_names[value] = codes.name or ""
+
+
+def pass_sum(reader: Reader, node: ir.Node) -> None:
+    """A sum of one operand, which keeps a runtime from fusing, is that operand."""
+    before, after = node.inputs[0], node.outputs[0]
+    if before is None or len(node.inputs) != 1 or (after.is_graph_output() and (before.is_graph_output() or before.is_graph_input())):
+        return
+    if after.is_graph_output():
+        if before.name in reader.encodings:
+            reader.encodings[after.name or ""] = reader.encodings.pop(before.name)
+        before.name, after.name = after.name, None
+    after.replace_all_uses_with(before, replace_graph_outputs=True)
 
 
 def read_clip(reader: Reader, node: ir.Node) -> None:
@@ -140,19 +153,24 @@ def read_dequantize(reader: Reader, node: ir.Node) -> None:
     if constant(codes) is not None:
         read_constant(reader, node, codes)
     elif codes in reader.codes:
-        value, encoding = reader.codes[codes]
+        encoding = reader.codes[codes][1]
         if encoding is not None and encoding.format == BINARY and (scale := constant(input_at(node, 1))) is not None:
             encoding = replace(encoding, scale=scale.reshape(encoding.scale.shape))
-        if encoding is not None and not same_steps(encoding, node):
-            return
-        reader.encodings.pop(value.name or "", None)
-        if real.is_graph_output():
-            value.name, real.name = real.name, None
-        real.replace_all_uses_with(value, replace_graph_outputs=True)
-        if encoding is None:
-            reader.dynamic.add(value.name or "")
-        else:
-            reader.encodings[value.name or ""] = encoding
+        if encoding is None or same_steps(encoding, node):
+            put_back(reader, codes, real, encoding)
+
+
+def put_back(reader: Reader, codes: ir.Value, real: ir.Value, encoding: Encoding | None) -> None:
+    """Whoever reads what codes stand for reads the value that they were made of."""
+    value = reader.codes[codes][0]
+    reader.encodings.pop(value.name or "", None)
+    if real.is_graph_output():
+        value.name, real.name = real.name, None
+    real.replace_all_uses_with(value, replace_graph_outputs=True)
+    if encoding is None:
+        reader.dynamic.add(value.name or "")
+    else:
+        reader.encodings[value.name or ""] = encoding
 
 
 def same_steps(encoding: Encoding, dequantize: ir.Node) -> bool:
@@ -171,13 +189,22 @@ def read_constant(reader: Reader, node: ir.Node, codes: ir.Value) -> None:
 
 
 def read_cast(reader: Reader, node: ir.Node) -> None:
-    """Stored numbers of 16 bits that become float32 are codes without a scale."""
-    stored = node.inputs[0]
-    if stored is None or constant(stored) is None or node.outputs[0].dtype != ir.DataType.FLOAT:
+    """Numbers of 16 bits that become float32 are codes without a scale, stored ones and those that another Cast made of float32."""
+    before, after = node.inputs[0], node.outputs[0]
+    if before is None:
         return
-    format = None if stored.dtype is None else FORMATS.get(stored.dtype)
-    if format is not None and not format.scaled:
-        put_reals(reader, node, stored, Encoding(format, np.ones((), np.float32), np.zeros((), np.int32)))
+    if before in reader.codes and after.dtype == ir.DataType.FLOAT:
+        put_back(reader, before, after, reader.codes[before][1])
+    elif (encoding := unscaled(after)) is not None and before.dtype == ir.DataType.FLOAT and not after.is_graph_output():
+        reader.codes[after] = (before, encoding)
+    elif (encoding := unscaled(before)) is not None and constant(before) is not None and after.dtype == ir.DataType.FLOAT:
+        put_reals(reader, node, before, encoding)
+
+
+def unscaled(value: ir.Value) -> Encoding | None:
+    """The encoding of numbers that are codes as they are; None for values of other types."""
+    format = None if value.dtype is None else FORMATS.get(value.dtype)
+    return Encoding(format, np.ones((), np.float32), np.zeros((), np.int32)) if format is not None and not format.scaled else None
 
 
 def put_reals(reader: Reader, node: ir.Node, codes: ir.Value, encoding: Encoding) -> None:
@@ -223,5 +250,5 @@ def real_name(codes: ir.Value) -> str:
 
 STEPS = {
     "QuantizeLinear": read_quantize, "DequantizeLinear": read_dequantize, "DynamicQuantizeLinear": read_dynamic, "Clip": read_clip,
-    "Cast": read_cast,
+    "Cast": read_cast, "Sum": pass_sum,
 }

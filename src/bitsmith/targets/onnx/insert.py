@@ -1,5 +1,6 @@
 """Puts QuantizeLinear and DequantizeLinear into a copy of a network, where a plan has encodings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,17 +8,18 @@ import onnx_ir as ir
 
 from bitsmith.errors import PlanError, TargetError
 from bitsmith.graph import activations, attribute, constant, input_at
-from bitsmith.numerics import Encoding, Integer, Signs
+from bitsmith.numerics import Encoding, Integer, Minifloat, Signs
 from bitsmith.numerics.encoding import SMALLEST_SCALE
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
 from bitsmith.rewrites.edits import discard
 from bitsmith.targets.onnx.averages import write_averages
-from bitsmith.targets.onnx.constants import container, stored, stored_blocks
+from bitsmith.targets.onnx.constants import FLOATS, bits_for_kernels, container, stored, stored_blocks
 
 # Movements whose kernels take 8-bit codes.
 ON_CODES = {"Pad", "Slice", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Split", "Gather", "MaxPool", "Concat"}
 IR_VERSION = 10
+TWO_BITS = (13, 25)             # version of files and of operators that have codes of two bits
 # What QuantizeLinear makes signs with, before they are clipped to -1 and 1: 0 becomes 1, and all else leaves the range.
 SIGN = Encoding(Integer(8), np.asarray(SMALLEST_SCALE, np.float32), np.asarray(1, np.int32))
 
@@ -28,7 +30,7 @@ class Writer:
 
     graph: ir.Graph
     moves_codes: bool
-    packs_int4: bool
+    stored_bits: Callable[[Encoding], int]
     names: set[str] = field(default_factory=set)
 
     def fresh(self, name: str) -> str:
@@ -66,10 +68,13 @@ class Writer:
             self.graph.append(node)
 
 
-def insert_quantization(network: ir.Model, plan: Plan, *, moves_codes: bool, packs_int4: bool) -> ir.Model:
+def insert_quantization(
+    network: ir.Model, plan: Plan, *, moves_codes: bool, stored_bits: Callable[[Encoding], int] = bits_for_kernels
+) -> ir.Model:
     """A copy of the network with Q/DQ at every value that has an encoding. The network itself is not touched.
 
-    x -> Q -> x_quantized -> DQ -> x_dequantized, which all of x's readers read; the codes of a weight w keep the name w.
+    x -> Q -> x_quantized -> DQ -> x_dequantized, which all of x's readers read; the codes of a weight w keep the name w,
+    in `stored_bits` each.
     Raises PlanError where the plan names values that the network does not have, TargetError where ONNX cannot store an encoding.
     """
     model = network.clone()
@@ -78,7 +83,7 @@ def insert_quantization(network: ir.Model, plan: Plan, *, moves_codes: bool, pac
     missing = (plan.encodings.keys() | plan.dynamic) - values.keys()
     if missing:
         raise PlanError(f"The plan has '{min(missing)}' and the network does not; make the plan for this network.")
-    writer = Writer(model.graph, moves_codes, packs_int4, {*values, *(n.name or "" for n in model.graph)})
+    writer = Writer(model.graph, moves_codes, stored_bits, {*values, *(n.name or "" for n in model.graph)})
     for name, value in values.items():
         if name in plan.dynamic:
             quantize_dynamically(writer, value)
@@ -87,6 +92,9 @@ def insert_quantization(network: ir.Model, plan: Plan, *, moves_codes: bool, pac
         elif name in plan.encodings:
             quantize_value(writer, value, plan.encodings[name])
     drop_unread(model.graph)
+    if any(v.dtype in (ir.DataType.INT2, ir.DataType.UINT2) for v in model.graph.initializers.values()):
+        model.ir_version, model.graph.opset_imports[""] = (max(pair) for pair in zip(
+            TWO_BITS, (model.ir_version, model.graph.opset_imports.get("", 0)), strict=True))
     write_averages(model.graph, writer.fresh)
     return model
 
@@ -118,13 +126,13 @@ class Readers:
 
 def quantize_value(writer: Writer, value: ir.Value, encoding: Encoding) -> None:
     """Q and DQ behind a computed value, or DQ alone where codes were only moved."""
-    if not isinstance(encoding.format, Integer | Signs):
+    if not isinstance(encoding.format, Integer | Signs | Minifloat):
         raise TargetError(f"'{value.name}' is computed and has format {encoding.format.name} in the plan; only constants may have it.")
     if encoding.scale.size != 1:
         raise TargetError(f"'{value.name}' is computed and has {encoding.scale.size} scales in the plan; only constants may have several.")
     name, node, readers = value.name or "", value.producer(), Readers(value)
-    dtype = ir.DataType.from_numpy(encoding.format.storage)
-    scales, _ = writer.add_scales(name, encoding, dtype)
+    dtype = container(encoding, 8 * encoding.format.storage.itemsize)
+    scales = scales_of(writer, name, encoding, dtype)
     codes_name, real_name = writer.fresh(f"{name}_quantized"), writer.fresh(f"{name}_dequantized")
     if node is not None and writer.moves_codes and put_on_codes(writer, node, encoding):
         codes, value.name, real_name = value, codes_name, name
@@ -132,17 +140,56 @@ def quantize_value(writer: Writer, value: ir.Value, encoding: Encoding) -> None:
     else:
         if readers.outputs:
             value.name, real_name = writer.fresh(f"{name}_unquantized"), name
+        if needs_distance(encoding):
+            value = kept_apart(writer, value, writer.fresh(f"{name}_before"))
         codes = ir.Value(name=codes_name, type=ir.TensorType(dtype), shape=value.shape)
         node = quantize(writer, value, codes, encoding, scales)
         codes = node.outputs[0]
     real = ir.Value(name=real_name, type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
-    writer.add_node(node, "DequantizeLinear", [codes, *scales], [real])
+    if encoding.format.scaled:
+        writer.add_node(node, "DequantizeLinear", [codes, *scales], [real])
+    else:
+        writer.add_node(node, "Cast", [codes], [real], {"to": ir.DataType.FLOAT})
+    if needs_distance(encoding):
+        real.name = writer.fresh(f"{real_name}_apart")
+        real = kept_apart(writer, real, real_name)
     readers.redirect(writer.graph, real)
+
+
+def needs_distance(encoding: Encoding) -> bool:
+    """True for floating point with a scale: onnxruntime 1.31.1 takes its Q and DQ for those of integers.
+
+    Kernels of codes read them, movements are put on codes, and a Relu before them is left out, unless sums stand before and behind them.
+    """
+    return isinstance(encoding.format, Minifloat) and encoding.format.scaled
+
+
+def kept_apart(writer: Writer, real: ir.Value, name: str) -> ir.Value:
+    """A sum of one operand behind a value: it changes nothing."""
+    same = ir.Value(name=name, type=real.type, shape=real.shape)
+    writer.add_node(real.producer(), "Sum", [real], [same])
+    return same
+
+
+def scales_of(writer: Writer, name: str, encoding: Encoding, dtype: ir.DataType) -> list[ir.Value]:
+    """Scale and zero point for a QuantizeLinear, which takes the type of its codes from the latter; nothing for codes without a scale."""
+    if not encoding.format.scaled:
+        return []
+    scales, _ = writer.add_scales(name, encoding, dtype)
+    if len(scales) < 2:
+        scales.append(writer.add_constant(writer.fresh(f"{name}_zero_point"), stored(encoding.zero_point.astype(np.uint8), dtype)))
+    return scales
 
 
 def quantize(writer: Writer, value: ir.Value, codes: ir.Value, encoding: Encoding, scales: list[ir.Value]) -> ir.Node:
     """QuantizeLinear, and a Clip where the format is narrower than its container. Returns the last node."""
     format, node = encoding.format, value.producer()
+    if isinstance(format, Minifloat):
+        attributes: dict[str, int] = {} if format.scaled else {"to": FLOATS[format.name]}
+        writer.add_node(node, "QuantizeLinear" if format.scaled else "Cast", [value, *scales], [codes], attributes)
+        made = codes.producer()
+        assert made is not None
+        return made
     limits = np.iinfo(format.storage)
     if isinstance(format, Signs) and not format.has_zero:
         scales, _ = writer.add_scales(f"{codes.name}_sign", SIGN, ir.DataType.INT8)
@@ -203,7 +250,7 @@ def quantize_constant(writer: Writer, value: ir.Value, encoding: Encoding) -> No
     """Codes take the place of a constant, under its name, and DQ stands behind them."""
     array, name, readers = constant(value), value.name or "", Readers(value)
     assert array is not None
-    dtype = container(encoding, packs_int4=writer.packs_int4)
+    dtype = container(encoding, writer.stored_bits(encoding))
     value.const_value = stored(encoding.quantize(array), dtype, name)
     value.type = ir.TensorType(dtype)
     real = ir.Value(name=writer.fresh(f"{name}_dequantized"), type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)

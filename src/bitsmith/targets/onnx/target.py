@@ -39,7 +39,7 @@ class OnnxTarget:
         """The network with Q/DQ where the plan has encodings, as a new model; weights become codes."""
         for name, encoding in plan.encodings.items():
             check_storable(name, encoding)
-        model = insert_quantization(network, plan, moves_codes=self.moves_codes, packs_int4=not self.accepts.whole_bytes)
+        model = insert_quantization(network, plan, moves_codes=self.moves_codes, stored_bits=self.accepts.stored_bits)
         for refine in self.refinements:
             refine(model, plan.in_float)
         return model
