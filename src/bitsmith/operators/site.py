@@ -68,9 +68,9 @@ class Site:
         return self.codes
 
     def check_integers(self) -> None:
-        """Raises LoweringError where real numbers are rounded in float: then it stays float altogether."""
+        """Raises LoweringError where anything is rounded in float: then this is float altogether."""
         if self.arithmetic is not FIXED_POINT:
-            raise LoweringError(f"{self.node.op_type} is computed in float where there is float arithmetic")
+            raise LoweringError(f"{self.name} is integers only where all rounding is")
 
     def stored(self, index: int) -> Array:
         """The codes of a constant operand."""
