@@ -8,17 +8,20 @@ import numpy as np
 from compiled_c import Array, Case
 
 from bitsmith.errors import LoweringError
+from bitsmith.integer.blending import LONG, SHORT, Neighbours
 from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import (
     AddRescaled,
     ArgMax,
     AveragePool,
+    Blend,
     Clamp,
     Concatenate,
     Constant,
     Convolve,
     Gather,
     Instruction,
+    Interpolate,
     LookUp,
     MatrixMultiply,
     MaxPool,
@@ -247,6 +250,27 @@ class Maker:
         table = self.random.integers(form.lowest, form.highest + 1, (*rows, len(source))).astype(form.storage)
         return self.add(LookUp((name,), self.name(), source, table, axis), shape, result)
 
+    def interpolate(self, name: str) -> str:
+        """Any entries, the largest among them."""
+        shape, encoding = self.values[name]
+        source, result, shift = CodeRange.of(encoding), self.encoding(), self.integer(1, 7)
+        axis = self.pick(None, self.integer(1, len(shape)))
+        rows = () if axis is None else (shape[axis - 1],)
+        ends = np.asarray([result.format.lowest - 2**15, result.format.highest + 2**15, 0]) << 5
+        table = self.random.choice(ends, (*rows, (len(source) >> shift) + 2)).astype(np.int32)
+        made = Interpolate((name,), self.name(), source, table, shift, self.narrowed(CodeRange.of(result)), axis)
+        return self.add(made, shape, result)
+
+    def blend(self, name: str) -> str:
+        """Along one axis or two, to any places."""
+        shape, encoding = self.values[name]
+        axes = sorted(int(a) for a in self.random.choice(len(shape), min(len(shape), self.pick(1, 2)), replace=False) + 1)
+        bits = SHORT if encoding.format.bits <= 8 else LONG
+        lengths = {axis: shape[axis - 1] for axis in axes}
+        between = {axis: Neighbours.at(self.random.uniform(0, n - 1, self.integer(1, 9)), n, bits) for axis, n in lengths.items()}
+        found = tuple(len(between[axis].left) if axis in between else length for axis, length in enumerate(shape, 1))
+        return self.add(Blend((name,), self.name(), between, bits), found, encoding)
+
     def clamp(self, name: str) -> str:
         shape, encoding = self.values[name]
         low = self.integer(encoding.format.lowest, encoding.format.highest)
@@ -342,6 +366,7 @@ PLANES: tuple[Callable[[Maker, str], str], ...] = (Maker.convolve, Maker.convolv
 ANYWHERE: tuple[Callable[[Maker, str], str], ...] = (
     Maker.mean, Maker.sum, Maker.sum_of_three, Maker.product, Maker.rescale, Maker.look_up, Maker.clamp, Maker.take, Maker.concatenate,
     Maker.transpose, Maker.reshape, Maker.multiply, Maker.multiply_pair, Maker.softmax, Maker.normalize,
+    Maker.interpolate, Maker.blend,
 )
 LARGEST = 4000      # elements of a value that is worked on further
 

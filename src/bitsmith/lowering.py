@@ -9,7 +9,18 @@ import onnx_ir as ir
 from bitsmith.errors import LoweringError
 from bitsmith.graph import activations, constant, is_float, sole_consumer
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import FLOAT32, Arithmetic, CallFloat, Dequantize, Instruction, LookUp, Quantize, Reshape
+from bitsmith.integer.instructions import (
+    FIXED_POINT,
+    FLOAT32,
+    Arithmetic,
+    CallFloat,
+    Dequantize,
+    Instruction,
+    Interpolate,
+    LookUp,
+    Quantize,
+    Reshape,
+)
 from bitsmith.integer.program import Program, made
 from bitsmith.numerics.encoding import Encoding
 from bitsmith.operators import Flow, Operator, is_clamp, operator_of
@@ -106,7 +117,7 @@ def reason_for_float(lowering: Lowering, node: ir.Node, operator: Operator | Non
     if node.name in lowering.floats:
         return "the plan leaves it in float"
     moving, placing, result = operator.flow is Flow.INPUT_TO_OUTPUT, operator.flow is Flow.TO_PLACES, node.outputs[0]
-    operands = [v for v in (node.inputs[:1] if moving or operator.without_float else node.inputs) if v is not None and is_float(v)]
+    operands = [v for v in (node.inputs[:1] if moving or operator.without_float(node) else node.inputs) if v is not None and is_float(v)]
     in_float = [v.name for v in operands if not lowering.is_coded(v)]
     numbers = [v.name or "" for v in operands if lowering.is_coded(v) and not lowering.encodings[v.name or ""].format.integral]
     if numbers:
@@ -116,13 +127,15 @@ def reason_for_float(lowering: Lowering, node: ir.Node, operator: Operator | Non
         return f"'{final.name}' is {lowering.encodings[final.name or ''].format.name}, which no integer arithmetic ends in"
     if (not is_float(result) and not placing) or in_float:
         return f"'{in_float[0]}' stays float" if in_float else "its result is not float32"
+    if obstacle := operator.obstacle(node):
+        return obstacle
     if moving and not all(same_encoding(lowering, node.inputs[0], v) for v in node.outputs):
         return f"'{result.name}' has not the encoding of what it moves"
     if not moving and not placing and not operator.is_product and final_value(lowering, result) is None:
         return f"'{result.name}' stays float"
     if operator.lower is None:
         return f"{node.op_type} is integers only where it becomes a table, and here it does not"
-    return operator.obstacle(node)
+    return ""
 
 
 def same_encoding(lowering: Lowering, first: ir.Value | None, second: ir.Value) -> bool:
@@ -195,16 +208,18 @@ def lower_to_table(lowering: Lowering, result: ir.Value) -> bool:
         axis = len(region.source.shape) + region.axis
         if axis == 0 or not isinstance(region.source.shape[axis], int):
             return False
-    table = tabulate(region.nodes, region.source, result, axis, lowering.encodings)
+    short = lowering.arithmetic is FIXED_POINT
+    table = tabulate(region.nodes, region.source, result, axis, lowering.encodings, short=short)
     lowering.add([same_codes(table, region.source) or table])
     return True
 
 
-def same_codes(table: LookUp, source: ir.Value) -> Reshape | None:
+def same_codes(table: LookUp | Interpolate, source: ir.Value) -> Reshape | None:
     """A table that changes no code as the instruction that does nothing; None for others."""
     dims = [] if source.shape is None else [d if isinstance(d, int) else None for d in source.shape][1:]
-    codes = np.arange(table.source.low, table.source.high + 1)
-    if table.axis is not None or None in dims or table.table.dtype != table.source.storage or not np.array_equal(table.table, codes):
+    if isinstance(table, Interpolate) or table.axis is not None or None in dims or table.table.dtype != table.source.storage:
+        return None
+    if not np.array_equal(table.table, np.arange(table.source.low, table.source.high + 1)):
         return None
     return Reshape(table.inputs, table.output, tuple(d for d in dims if d is not None))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from quantizing import POWERS, plan_for
 
-from bitsmith.integer.instructions import FIXED_POINT, LookUp, Reshape
+from bitsmith.integer.instructions import FIXED_POINT, Interpolate, LookUp, Reshape
 from bitsmith.integer.program import Program
 from bitsmith.loading.from_onnx import load
 from bitsmith.lowering import lower
@@ -62,3 +62,17 @@ def test_where_the_raw_numbers_do_not_suit() -> None:
         assert isinstance(program.instructions[0], LookUp)
     _, program = quantized(POWERS, scale=1 / 256)
     assert isinstance(program.instructions[0], Reshape)
+
+
+@pytest.mark.parametrize("recipe", [recipes.int8(), recipes.int16()], ids=lambda recipe: recipe.name)
+def test_samples_of_16_bits(recipe: Recipe) -> None:
+    """A short table, wherever they go; it is a line, and so hardly off."""
+    network = load(networks.conv_bn_relu().SerializeToString())
+    simplify(network)
+    network = take_raw_input(network, "int16", scale=1 / 3000, mean=[0.1, 0.2, 0.3])
+    samples = np.random.default_rng(0).normal(0, 3000, (8, 3, 8, 8)).clip(-32768, 32767).astype(np.int16)
+    plan = plan_for(network, {"input": samples}, recipe, TARGETS["c"].accepts)
+    table = lower(network, plan, arithmetic=FIXED_POINT).instructions[0]
+    assert isinstance(table, Interpolate)
+    assert table.table.shape == (3, 513)
+    assert table.error <= 1

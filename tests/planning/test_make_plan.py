@@ -15,10 +15,12 @@ from bitsmith.loading.from_onnx import load
 from bitsmith.numerics import Blocks, Integer
 from bitsmith.planning import recipes
 from bitsmith.planning.existing import KEPT
-from bitsmith.planning.make_plan import make_plan
+from bitsmith.planning.make_plan import make_plan, values_to_watch
 from bitsmith.planning.plan import Plan
 from bitsmith.planning.recipe import Recipe, Rule, usual_estimator
+from bitsmith.rewrites.application import end_with
 from bitsmith.running.session import Session
+from bitsmith.targets import target_named
 from bitsmith.targets.onnx import TARGETS
 
 INT8, UINT8 = Integer(8), Integer(8, signed=False)
@@ -302,3 +304,13 @@ def test_any_recipe_gives_a_plan_that_can_be_written_and_run(name: str, rules: l
 def test_rules_are_checked_when_they_are_made() -> None:
     with pytest.raises(RecipeError, match="No format is called 'int4x'"):
         Rule(weights="int4x")
+
+
+def test_an_arg_max_asks_for_codes_where_there_is_no_float_unless_the_recipe_keeps_float() -> None:
+    b = small()
+    b.node("Sigmoid", [b.conv("input", "conv", (4, 2, 1, 1))], "scores")
+    model = b.model({"input": ("batch", 2, 3, 3)}, {"scores": ("batch", 4, 3, 3)})
+    network = end_with(load(model.SerializeToString()), "arg-max")
+    accepts = target_named("c").accepts
+    assert "scores" in values_to_watch(network.graph, recipes.int8(), accepts)
+    assert not values_to_watch(network.graph, recipes.weights_int8(), accepts)

@@ -29,7 +29,8 @@ from bitsmith.targets.c.source import write_source
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 ONE_BY_ONE = {
     "convolve": Maker.convolve, "max_pool": Maker.max_pool, "average_pool": Maker.average_pool, "mean": Maker.mean,
-    "arg_max": Maker.arg_max, "softmax": Maker.softmax, "normalize": Maker.normalize, "sum": Maker.sum,
+    "arg_max": Maker.arg_max, "softmax": Maker.softmax, "normalize": Maker.normalize,
+    "interpolate": Maker.interpolate, "blend": Maker.blend, "sum": Maker.sum,
     "sum_of_three": Maker.sum_of_three, "product": Maker.product, "rescale": Maker.rescale, "look_up": Maker.look_up, "clamp": Maker.clamp,
     "take": Maker.take, "concatenate": Maker.concatenate, "transpose": Maker.transpose, "reshape": Maker.reshape,
     "multiply": Maker.multiply, "multiply_pair": Maker.multiply_pair,

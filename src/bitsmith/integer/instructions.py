@@ -6,7 +6,9 @@ from functools import partial
 from typing import Protocol
 
 from bitsmith.integer.arithmetic import AddRescaled, Clamp, LookUp, MultiplyRescaled, Rescale
+from bitsmith.integer.blending import Blend
 from bitsmith.integer.boundary import CallFloat, Dequantize, Quantize
+from bitsmith.integer.interpolation import Interpolate
 from bitsmith.integer.movement import Concatenate, Constant, Gather, Reshape, Take, Transpose
 from bitsmith.integer.normalization import LayerNormalize, Softmax
 from bitsmith.integer.pooling import AveragePool, MaxPool, Mean
@@ -17,9 +19,9 @@ from bitsmith.integer.selection import ArgMax
 from bitsmith.numerics.formats import Array
 
 __all__ = [
-    "FIXED_POINT", "FLOAT32", "AddRescaled", "ArgMax", "Arithmetic", "AveragePool", "CallFloat", "Clamp", "Concatenate", "Constant",
-    "Convolve", "Dequantize", "Gather", "Instruction", "LayerNormalize", "LookUp", "MatrixMultiply", "MaxPool", "Mean", "MultiplyRescaled",
-    "Quantize", "Rescale", "Reshape", "Softmax", "Take", "Transpose",
+    "FIXED_POINT", "FLOAT32", "AddRescaled", "ArgMax", "Arithmetic", "AveragePool", "Blend", "CallFloat", "Clamp", "Concatenate",
+    "Constant", "Convolve", "Dequantize", "Gather", "Instruction", "Interpolate", "LayerNormalize", "LookUp", "MatrixMultiply",
+    "MaxPool", "Mean", "MultiplyRescaled", "Quantize", "Rescale", "Reshape", "Softmax", "Take", "Transpose",
 ]
 
 

@@ -9,12 +9,14 @@ import onnx_ir as ir
 from bitsmith.errors import LoweringError
 from bitsmith.graph import constant, is_float
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import LookUp
+from bitsmith.integer.instructions import Interpolate, LookUp
+from bitsmith.integer.interpolation import shortened
 from bitsmith.numerics.encoding import Encoding
 from bitsmith.numerics.formats import Array
 from bitsmith.running.session import Session
 
 Encodings = Mapping[str, Encoding]
+NARROW = 8          # bits: tables of all codes are short enough
 
 
 def copy_nodes(
@@ -79,12 +81,26 @@ def float_function(node: ir.Node, encodings: Encodings) -> tuple[list[ir.Value],
     return read, made, call
 
 
-def tabulate(nodes: Sequence[ir.Node], source: ir.Value, result: ir.Value, axis: int | None, encodings: Encodings) -> LookUp:
-    """A chain of pointwise nodes from one encoded value to another as a table, with one row for each index of `axis`."""
+def tabulate(
+    nodes: Sequence[ir.Node], source: ir.Value, result: ir.Value, axis: int | None, encodings: Encodings, *, short: bool = False
+) -> LookUp | Interpolate:
+    """A chain of pointwise nodes from one encoded value to another as a table, with one row for each index of `axis`.
+
+    short  of more than 8 bits, a table that is interpolated, where that is close enough
+    """
     encoding, target = encodings[source.name or ""], encodings[result.name or ""]
-    made = target.quantize(reals_of(nodes, source, result, axis, encodings))
-    table = made.reshape(len(made), -1)
-    return LookUp((source.name or "",), result.name or "", CodeRange.of(encoding), table[:, 0] if axis is None else table.T.copy(), axis)
+    reals = reals_of(nodes, source, result, axis, encodings)
+    table = LookUp((source.name or "",), result.name or "", CodeRange.of(encoding), rows(target.quantize(reals), axis), axis)
+    if not short or encoding.format.bits <= NARROW:
+        return table
+    steps = rows(reals, axis).astype(np.float64) / np.float64(target.scale) + np.float64(target.zero_point)
+    return shortened(table, steps, CodeRange.of(target))
+
+
+def rows(numbers: Array, axis: int | None) -> Array:
+    """[codes, ...] as one row, or one for each index of the axis."""
+    table = numbers.reshape(len(numbers), -1)
+    return np.asarray(table[:, 0]) if axis is None else table.T.copy()
 
 
 def reals_of(nodes: Sequence[ir.Node], source: ir.Value, result: ir.Value, axis: int | None, encodings: Encodings) -> Array:

@@ -7,12 +7,15 @@ import onnx_ir as ir
 
 from bitsmith.errors import LoweringError
 from bitsmith.graph import attribute, constant, input_at, integers
-from bitsmith.integer.instructions import Concatenate, Gather, Instruction, Reshape, Take, Transpose
+from bitsmith.integer.blending import LONG, SHORT, Neighbours
+from bitsmith.integer.instructions import Blend, Concatenate, Gather, Instruction, Reshape, Take, Transpose
 from bitsmith.integer.movement import FILL
 from bitsmith.numerics.formats import Array
 from bitsmith.operators.float_meaning import compute, recode
 from bitsmith.operators.operator import Flow, Operator
 from bitsmith.operators.site import Site, dims_of, known
+
+EIGHT = 8       # bits
 
 
 def pad_obstacle(node: ir.Node) -> str:
@@ -24,9 +27,15 @@ def pad_obstacle(node: ir.Node) -> str:
 
 
 def resize_obstacle(node: ir.Node) -> str:
-    """Only nearest picks values; all else computes new ones."""
-    mode = attribute(node, "mode", "nearest")
-    return "" if mode == "nearest" else f"it interpolates ({mode})"
+    """Nearest picks values, linear blends two of them along each axis; all else computes others."""
+    mode, where = attribute(node, "mode", "nearest"), attribute(node, "coordinate_transformation_mode", "half_pixel")
+    if mode == "linear" and (attribute(node, "antialias", 0) or where == "tf_crop_and_resize"):
+        return "it interpolates between more than neighbours (antialias or tf_crop_and_resize)"
+    return "" if mode in ("nearest", "linear") else f"it interpolates ({mode})"
+
+
+def blends(node: ir.Node) -> bool:
+    return attribute(node, "mode", "nearest") == "linear"
 
 
 def lower_reshape(site: Site) -> Sequence[Instruction]:
@@ -103,16 +112,28 @@ def padded(indices: Array, pads: tuple[int, int], mode: str) -> Array:
 
 
 def lower_resize(site: Site) -> Sequence[Instruction]:
-    """Where each element comes from, found by resizing its own index with onnxruntime, axis by axis."""
+    """Elements of the nearest places, or a Blend of those on both sides."""
+    places = positions(site)
+    if not blends(site.node):
+        return [take(site, {axis: found.astype(np.int64) for axis, found in places.items()})]
+    site.check_integers()
+    if not places:
+        return [take(site, {})]
+    bits = SHORT if site.encoding(0).format.bits <= EIGHT else LONG
+    between = {axis: Neighbours.at(found.astype(np.float64), length(site, axis), bits) for axis, found in places.items()}
+    return [Blend((site.input(0),), site.output, between, bits)]
+
+
+def positions(site: Site) -> dict[int, Array]:
+    """Where each element comes from, float32 along each axis that is resized: its own index, resized by onnxruntime."""
     sizes, out = site.sizes(0), known(dims_of(site.node.outputs[0], site.name)[1:], site.name)
-    indices = {}
+    found = {}
     for axis, (before, after) in enumerate(zip(sizes, out, strict=True), 1):
         if before != after:
             ramp = np.arange(before, dtype=np.float32).reshape([-1 if a == axis else 1 for a in range(len(sizes) + 1)])
             moved = compute(site.node, np.broadcast_to(ramp, (1, *sizes)))
-            first = tuple(slice(None) if a == axis else 0 for a in range(moved.ndim))
-            indices[axis] = moved[first].astype(np.int64)
-    return [take(site, indices)]
+            found[axis] = moved[tuple(slice(None) if a == axis else 0 for a in range(moved.ndim))]
+    return found
 
 
 def lower_gather(site: Site) -> Sequence[Instruction]:
@@ -194,6 +215,6 @@ OPERATORS = {
     "Split": Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_split),
     "Gather": Operator(flow=Flow.INPUT_TO_OUTPUT, lower=lower_gather),
     "Pad": Operator(flow=Flow.INPUT_TO_OUTPUT, obstacle=pad_obstacle, lower=lower_pad),
-    "Resize": Operator(flow=Flow.INPUT_TO_OUTPUT, obstacle=resize_obstacle, lower=lower_resize),
+    "Resize": Operator(flow=Flow.INPUT_TO_OUTPUT, obstacle=resize_obstacle, without_float=blends, lower=lower_resize),
     "Concat": Operator(flow=Flow.SHARED, lower=lower_concat),
 }

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from bitsmith.errors import LoweringError
 from bitsmith.graph import attribute, constant, input_at
-from bitsmith.integer.instructions import FIXED_POINT, Instruction, Softmax
+from bitsmith.integer.instructions import Instruction, Softmax
 from bitsmith.integer.normalization import normalization_of
 from bitsmith.numerics import Encoding, Format
 from bitsmith.operators.operator import Operator
@@ -19,14 +19,13 @@ def probabilities(format: Format) -> Encoding:
     return Encoding(format, np.asarray(2.0**-format.bits, np.float32), np.asarray(format.lowest, np.int32))
 
 
-def check_integers(site: Site) -> None:
-    if site.arithmetic is not FIXED_POINT:
-        raise LoweringError(f"{site.node.op_type} is computed in float where there is float arithmetic")
+def always(node: ir.Node) -> bool:
+    return True
 
 
 def lower_softmax(site: Site) -> Sequence[Instruction]:
     """One Softmax."""
-    check_integers(site)
+    site.check_integers()
     axis = attribute(site.node, "axis", -1) % len(site.dims(0))
     return [Softmax.of(site.input(0), site.output, axis, site.encoding(0), (site.target, site.codes_out))]
 
@@ -41,7 +40,7 @@ def normalization_obstacle(node: ir.Node) -> str:
 
 def lower_normalization(site: Site) -> Sequence[Instruction]:
     """One LayerNormalize."""
-    check_integers(site)
+    site.check_integers()
     dims, scale = site.dims(0), constant(site.value(1))
     axis = attribute(site.node, "axis", -1) % len(dims)
     if axis == 0 or scale is None:
@@ -54,6 +53,6 @@ def lower_normalization(site: Site) -> Sequence[Instruction]:
 
 
 OPERATORS = {
-    "Softmax": Operator(without_float=True, lower=lower_softmax, encode=probabilities),
-    "LayerNormalization": Operator(without_float=True, obstacle=normalization_obstacle, lower=lower_normalization),
+    "Softmax": Operator(without_float=always, lower=lower_softmax, encode=probabilities),
+    "LayerNormalization": Operator(without_float=always, obstacle=normalization_obstacle, lower=lower_normalization),
 }

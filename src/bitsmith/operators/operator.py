@@ -44,6 +44,10 @@ def fits(node: ir.Node) -> str:
     return ""
 
 
+def never(node: ir.Node) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Operator:
     """flow        how encodings pass
@@ -52,7 +56,7 @@ class Operator:
     pointwise   each output element depends on one element of each input: chains of these become tables
     obstacle    why this node cannot run on codes ("" when it can)
     weights_only  its arithmetic stays float; only its weights are narrowed
-    without_float  its integers are for targets without float arithmetic; elsewhere it stays float
+    without_float  whether a node's integers are only for targets without float arithmetic, so that elsewhere it stays float
     encode      the encoding of its result in a format, where that is known beforehand
     lower       to instructions; None: no arithmetic of its own in integers
     """
@@ -63,7 +67,7 @@ class Operator:
     pointwise: bool = False
     obstacle: Callable[[ir.Node], str] = fits
     weights_only: bool = False
-    without_float: bool = False
+    without_float: Callable[[ir.Node], bool] = never
     encode: Callable[[Format], Encoding] | None = None
     lower: "Callable[[Site], Sequence[Instruction]] | None" = None
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from bitsmith.errors import LoweringError
 from bitsmith.graph import constant
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import Arithmetic, Constant, Instruction
+from bitsmith.integer.instructions import FIXED_POINT, Arithmetic, Constant, Instruction
 from bitsmith.numerics.encoding import Encoding
 from bitsmith.numerics.formats import Array
 from bitsmith.numerics.signs import BINARY
@@ -66,6 +66,11 @@ class Site:
         if self.target.format == BINARY:
             raise LoweringError(f"{self.name} has no integer arithmetic that ends in binary codes: products and tables have.")
         return self.codes
+
+    def check_integers(self) -> None:
+        """Raises LoweringError where anything is rounded in float: then this is float altogether."""
+        if self.arithmetic is not FIXED_POINT:
+            raise LoweringError(f"{self.name} is integers only where all rounding is")
 
     def stored(self, index: int) -> Array:
         """The codes of a constant operand."""

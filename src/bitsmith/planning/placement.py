@@ -74,8 +74,7 @@ def place(graph: ir.Graph, recipe: Recipe, accepts: Accepts) -> Placement:
         if asks_first(node):
             ask(placement, node, accepts)
     if not accepts.floats:
-        want_curves_at_the_end(placement, graph)
-        want_what_is_searched(placement, graph)
+        want_ends(placement, graph, recipe)
     before = -1
     while before != len(placement.shared):
         before = len(placement.shared)
@@ -85,19 +84,22 @@ def place(graph: ir.Graph, recipe: Recipe, accepts: Accepts) -> Placement:
     return placement
 
 
-def want_curves_at_the_end(placement: Placement, graph: ir.Graph) -> None:
-    """Where there is no float arithmetic, an activation function that ends the network becomes a table, and so needs codes."""
-    for value in graph.outputs:
-        node = value.producer()
-        operator = None if node is None else operator_of(node)
-        if operator is not None and operator.flow is Flow.NONE and operator.pointwise and is_float(value):
+def want_ends(placement: Placement, graph: ir.Graph, recipe: Recipe) -> None:
+    """Where there is no float arithmetic, what an activation function at the end makes and what an arg-max searches need codes."""
+    curves = [v for v in graph.outputs if (node := v.producer()) is not None and (operator := operator_of(node)) is not None
+              and operator.flow is Flow.NONE and operator.pointwise]
+    searched = [node.inputs[0] for node in graph if (operator := operator_of(node)) is not None and operator.flow is Flow.TO_PLACES]
+    for value in (*curves, *searched):
+        origin = None if value is None else value.producer()
+        asked = recipe.settings([] if origin is None else [origin], "" if value is None else value.name or "")
+        if value is not None and is_float(value) and asked.activations not in (FLOAT, DYNAMIC):
             placement.want(value)
 
 
 def finer_in_float(node: ir.Node, accepts: Accepts) -> str:
     """Why a node stays in float where there is float arithmetic at all; "" where it does not."""
     operator = operator_of(node)
-    stays = accepts.floats and operator is not None and operator.without_float
+    stays = accepts.floats and operator is not None and operator.without_float(node)
     return f"{node.op_type} is integers only where there is no float arithmetic" if stays else ""
 
 
@@ -153,7 +155,7 @@ def obstacle_of(node: ir.Node, operator: Operator, asked: Rule, slow: str) -> st
 
 def activation_operands(node: ir.Node, operator: Operator) -> list[ir.Value]:
     """The operands that carry activations: for movements the first, else all but weights and bias."""
-    if operator.flow in (Flow.INPUT_TO_OUTPUT, Flow.OUTPUT_TO_INPUT) or operator.without_float:
+    if operator.flow in (Flow.INPUT_TO_OUTPUT, Flow.OUTPUT_TO_INPUT) or operator.without_float(node):
         return [v for v in node.inputs[:1] if v is not None]
     apart = {p.index for p in operator.parameters(node)} | {operator.bias}
     operands = [v for i, v in enumerate(node.inputs) if v is not None and i not in apart]

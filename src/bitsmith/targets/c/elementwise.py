@@ -111,14 +111,18 @@ def describe_rescale(step: Rescale, place: Place) -> list[Call]:
 def describe_look_up(step: LookUp, place: Place) -> list[Call]:
     """One table for all, or one for each index of an axis."""
     source, result = place.stored[step.inputs[0]], place.stored[step.output]
-    outer, channels, inner = 1, 1, result.count
-    if step.axis is not None:
-        at = source.order.index(step.axis - 1)
-        outer, channels, inner = prod(source.sizes[:at]), source.sizes[at], prod(source.sizes[at + 1:])
-    entries: Entries = {"outer": outer, "channels": channels, "inner": inner, "low": step.source.low, "codes": step.table.shape[-1],
-               "table": Table(step.table.reshape(-1), result.c_type)}
+    entries: Entries = {**channel_loops(source, step.axis), "low": step.source.low, "codes": step.table.shape[-1],
+                        "table": Table(step.table.reshape(-1), result.c_type)}
     return [Call("look_up", {"source_t": source.c_type, "result_t": result.c_type}, Fields(entries), step.inputs, step.output,
                  f"table, {result.count} elements", leads={step.inputs[0]: growth(source, result)})]
+
+
+def channel_loops(source: Stored, axis: int | None) -> Entries:
+    """How often the channels come, how many there are, and how many elements of one lie in a row."""
+    if axis is None:
+        return {"outer": 1, "channels": 1, "inner": source.count}
+    at = source.order.index(axis - 1)
+    return {"outer": prod(source.sizes[:at]), "channels": source.sizes[at], "inner": prod(source.sizes[at + 1:])}
 
 
 def describe_clamp(step: Clamp, place: Place) -> list[Call]:

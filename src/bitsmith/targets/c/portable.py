@@ -6,10 +6,12 @@ from bitsmith.integer.instructions import (
     AddRescaled,
     ArgMax,
     AveragePool,
+    Blend,
     Clamp,
     Concatenate,
     Convolve,
     Gather,
+    Interpolate,
     LayerNormalize,
     LookUp,
     MatrixMultiply,
@@ -20,8 +22,10 @@ from bitsmith.integer.instructions import (
     Softmax,
     Take,
 )
+from bitsmith.targets.c.blending import describe_blend
 from bitsmith.targets.c.call import Describe
 from bitsmith.targets.c.elementwise import describe_clamp, describe_look_up, describe_multiplication, describe_rescale, describe_sum
+from bitsmith.targets.c.interpolation import describe_interpolation
 from bitsmith.targets.c.layout import Reorder
 from bitsmith.targets.c.movement import describe_concatenation, describe_gather, describe_reorder, describe_take
 from bitsmith.targets.c.normalization import describe_normalization, describe_softmax
@@ -36,6 +40,7 @@ PORTABLE: Mapping[type, Describe] = {
     MultiplyRescaled: describe_multiplication,
     Rescale: describe_rescale,
     LookUp: describe_look_up,
+    Interpolate: describe_interpolation,
     Clamp: describe_clamp,
     MaxPool: describe_max_pool,
     AveragePool: describe_average_pool,
@@ -44,6 +49,7 @@ PORTABLE: Mapping[type, Describe] = {
     Concatenate: describe_concatenation,
     Gather: describe_gather,
     ArgMax: describe_arg_max,
+    Blend: describe_blend,
     Softmax: describe_softmax,
     LayerNormalize: describe_normalization,
     Reorder: describe_reorder,
