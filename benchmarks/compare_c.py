@@ -76,7 +76,7 @@ def make_mnist(folder: Path, into: Path) -> RealNetwork:
 
 def print_rows(name: str, found: bs.CComparison) -> None:
     for row in found.rows:
-        print(f"| {name} | {row.name} | {row.instructions:,} | {row.flash:,} | {row.ram:,} | {100 * (row.top1 or 0):.2f} | "
+        print(f"| {name} | {row.name} | {row.instructions:,} | {row.flash:,} | {row.ram:,} | {row.board} | {100 * (row.top1 or 0):.2f} | "
               f"{100 * (row.agreement or 0):.2f} | {row.apart} | {RIVALS.get(name, '') if row.name == 'float32' else ''} |", flush=True)
 
 
@@ -88,8 +88,8 @@ def main() -> None:
     parser.add_argument("--write", type=Path, default=Path("compare-c"), help="where pages and the trained network go")
     arguments = parser.parse_args()
     arguments.write.mkdir(parents=True, exist_ok=True)
-    print("| network | way | instructions | flash | RAM | top-1 % | same answer % | apart on the chip | rival, float32 |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| network | way | instructions | flash | RAM | board | top-1 % | same answer % | apart on the chip | rival, float32 |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for name in arguments.networks:
         network = make_mnist(arguments.real, arguments.write) if name == "mnist_tanh" else load_network(name, arguments.real)
         limit = arguments.samples

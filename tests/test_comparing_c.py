@@ -75,7 +75,8 @@ def test_on_cortex_m7(data: dict[str, np.ndarray]) -> None:  # type: ignore[type
     made = bs.compare_c(networks.mlp(), data, data, on="cortex-m7")
     exact, narrow, by_math, by_tables = (row.instructions for row in made.rows)
     assert by_tables < by_math < exact < narrow  # type: ignore[operator]
-    assert made.on == "cortex-m7 (stm32f746)"
+    assert made.on == "cortex-m7"
+    assert {row.board for row in made.rows} == {"stm32f746"}
     assert [row.apart for row in made.rows][2:] == [0, 0]
     assert all(row.flash > 1000 and row.stack for row in made.rows)
 

@@ -62,14 +62,12 @@ def compare_c(
     ways, left_out = ways_for(network, calibrating, recipe_of(recipe), FLAVOURS[on], steps)
     with steps("float") as advance:
         before = evaluate(network, tested, progress=advance)
-    rows, boards = [], []
+    rows = []
     for way, made in ways:
         with TemporaryDirectory(prefix="bitsmith-") as temporary, steps(way.name) as advance:
             made.write(Path(temporary) / "firmware")
-            row, board = measure(way, Folder(Path(temporary) / "firmware"), on, tested, Subject(network), advance)
-            rows.append(row)
-            boards.append(board)
-    return CComparison(", ".join(dict.fromkeys(boards)), before.samples, before.top1, tuple(rows), left_out)
+            rows.append(measure(way, Folder(Path(temporary) / "firmware"), on, tested, Subject(network), advance))
+    return CComparison(on, before.samples, before.top1, tuple(rows), left_out)
 
 
 def ways_for(network: ir.Model, data: Data, recipe: Recipe, flavour: str, steps: Steps) -> tuple[list[tuple[Way, Quantized]], str]:
@@ -95,20 +93,19 @@ def with_wishes(*wishes: str) -> str:
     return f"c:{asked}" if asked else "c"
 
 
-def measure(way: Way, folder: Folder, on: str, tested: Data, network: Subject, advance: Progress | None) -> tuple[CVariant, str]:
-    """(the row, the board)."""
+def measure(way: Way, folder: Folder, on: str, tested: Data, network: Subject, advance: Progress | None) -> CVariant:
     with closing(Compiled(folder)) as compiled:
         answers = evaluate_c(compiled, tested, network, advance)
         if on == "host":
             sizes = folder.firmware.table_bytes, folder.firmware.arena.size
-            return CVariant(way.name, way.target, *sizes, None, None, answers.top1, answers.agreement, answers.snr_db), on
+            return CVariant(way.name, way.target, on, *sizes, None, None, answers.top1, answers.agreement, answers.snr_db)
         with closing(Emulated(folder)) as emulated:
             batch = first_samples(tested, ON_THE_CHIP)
             codes = codes_of(folder.program, batch)
             here, there, spent = compiled.run(codes), emulated.run(codes), emulated.measured
             apart = sum(int(np.count_nonzero(here[name] != there[name])) for name in here)
-            return CVariant(way.name, way.target, spent["flash"], spent["ram"], spent["stack"], spent["instructions"], answers.top1,
-                            answers.agreement, answers.snr_db, apart), f"{on} ({emulated.plain.board})"
+            return CVariant(way.name, way.target, emulated.plain.board, spent["flash"], spent["ram"], spent["stack"], spent["instructions"],
+                            answers.top1, answers.agreement, answers.snr_db, apart)
 
 
 def first_samples(data: Data, count: int) -> Mapping[str, Array]:

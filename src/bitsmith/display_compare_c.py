@@ -17,7 +17,7 @@ def show_c_comparison(found: "CComparison") -> Shown:
     counted, labelled = found.rows[0].instructions is not None, found.float_top1 is not None
     most = max(cost(row) for row in found.rows) or 1
     columns = ["way to compute", "instructions" if counted else "flash", *(["instructions"] if counted else []), "flash", "RAM",
-               *(["top-1"] if labelled else []), "same answer", "signal to noise"]
+               *(["board"] if counted else []), *(["top-1"] if labelled else []), "same answer", "signal to noise"]
     rows = [[row.name, bar(cost(row) / most), *figures(row, counted, labelled)] for row in found.rows]
     what = "the whole executable" if counted else "tables and arena alone"
     right = f"; float network in onnxruntime: top-1 {percent(found.float_top1)}" if labelled else ""
@@ -32,5 +32,6 @@ def cost(row: "CVariant") -> int:
 
 
 def figures(row: "CVariant", counted: bool, labelled: bool) -> list[Any]:
-    return [*([f"{row.instructions:,}"] if counted else []), f"{row.flash:,}", f"{row.ram:,}", *([percent(row.top1)] if labelled else []),
+    return [*([f"{row.instructions:,}"] if counted else []), f"{row.flash:,}", f"{row.ram:,}",
+            *([Text(row.board)] if counted else []), *([percent(row.top1)] if labelled else []),
             percent(row.agreement), decibels(row.snr_db)]

@@ -9,6 +9,7 @@ class CVariant:
     """One way to compute.
 
     target           what it was made with, as `bitsmith quantize --target` takes it
+    board            the smallest that has room for it, or 'host'
     flash, ram       bytes: of the whole executable with its start-up code on a chip, of tables and of the arena alone on this machine
     stack            bytes; None on this machine
     instructions     of the longest inference; None on this machine
@@ -19,6 +20,7 @@ class CVariant:
 
     name: str
     target: str
+    board: str
     flash: int
     ram: int
     stack: int | None
@@ -31,7 +33,7 @@ class CVariant:
 
 @dataclass(frozen=True)
 class CComparison:
-    """on       'host', or the board that had room for each
+    """on       'host' or 'cortex-m7'
     samples     that accuracy was measured with, in C, on this machine
     float_top1  of the network in onnxruntime
     left_out    why there is no row for activation functions by math.h; empty where there is one, or nothing to compute
