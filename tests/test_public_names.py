@@ -8,11 +8,12 @@ import pytest
 import bitsmith as bs
 
 PUBLIC = {
-    "Accumulators", "BitsmithError", "Blocks", "Collection", "Data", "Encoding", "EstimatorComparison", "EstimatorSettings", "Evaluation",
+    "Accumulators", "BitsmithError", "Blocks", "CComparison", "Collection", "Data", "Encoding", "EstimatorComparison", "EstimatorSettings",
+    "Evaluation",
     "FixedPoint", "FixedPointAnalysis", "FixedPointType", "Goal", "Inspection", "Integer", "Plan", "Preprocessing", "Quantized", "Recipe",
     "ReportExtras", "Rule", "Search", "Sensitivity", "SensitivitySettings", "Verification", "accumulators", "analyze_fixed_point",
     "calibrate",
-    "compare_estimators",
+    "compare_c", "compare_estimators",
     "compare_fraction_lengths", "compare_plans", "end_with", "evaluate", "fixed_point", "inspect", "load", "load_plan", "load_recipe",
     "load_statistics", "make_plan", "open_data", "parse_format", "quantize", "recipes", "refine", "save_statistics", "search",
     "sensitivity", "take_raw_input", "verify", "write", "write_report",

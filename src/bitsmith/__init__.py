@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bitsmith.analysis.verify import Verification
     from bitsmith.calibration.collection import Collection
     from bitsmith.calibration.statistics_file import load_statistics, save_statistics
+    from bitsmith.comparing_c import compare_c
     from bitsmith.errors import BitsmithError
     from bitsmith.loading.data import Data, Preprocessing, open_data
     from bitsmith.numerics import Blocks, Encoding, Integer, parse_format
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from bitsmith.planning import recipes
     from bitsmith.planning.plan import Plan, compare_plans, load_plan
     from bitsmith.planning.recipe import Recipe, Rule, load_recipe
+    from bitsmith.report.c_rows import CComparison
     from bitsmith.reporting import write_report
     from bitsmith.rewrites.application import end_with, take_raw_input
     from bitsmith.workflow import Quantized, calibrate, evaluate, load, make_plan, quantize, refine, verify, write
@@ -48,6 +50,7 @@ __all__ = [
     "Accumulators",
     "BitsmithError",
     "Blocks",
+    "CComparison",
     "Collection",
     "Data",
     "Encoding",
@@ -73,6 +76,7 @@ __all__ = [
     "accumulators",
     "analyze_fixed_point",
     "calibrate",
+    "compare_c",
     "compare_estimators",
     "compare_fraction_lengths",
     "compare_plans",
@@ -103,6 +107,8 @@ __all__ = [
 ROOMS = {
     "workflow": ("load", "calibrate", "make_plan", "refine", "write", "evaluate", "verify", "quantize", "Quantized"),
     "reporting": ("write_report",),
+    "comparing_c": ("compare_c",),
+    "report.c_rows": ("CComparison",),
     "analysis.inspect": ("inspect", "Inspection"),
     "analysis.accumulators": ("accumulators", "Accumulators"),
     "analysis.compare_estimators": ("compare_estimators", "EstimatorComparison", "EstimatorSettings"),

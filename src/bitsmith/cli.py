@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from bitsmith.cli_accumulators import proofs
 from bitsmith.cli_app import apps
 from bitsmith.cli_calibrate import counting
+from bitsmith.cli_compare_c import c_comparisons
 from bitsmith.cli_estimators import comparisons
 from bitsmith.cli_fixed_point import fixed_points
 from bitsmith.cli_options import (
@@ -205,6 +206,7 @@ def quantize(
 app.add_typer(reports)
 app.add_typer(searches)
 app.add_typer(comparisons)
+app.add_typer(c_comparisons)
 app.add_typer(apps)
 
 

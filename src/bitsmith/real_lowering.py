@@ -1,6 +1,7 @@
 """From a network and its plan to a program of float32 numbers. Weights that the plan narrows stay codes; nothing else has any."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -9,7 +10,7 @@ import onnx_ir as ir
 
 from bitsmith.errors import LoweringError
 from bitsmith.graph import attribute, constant, input_at, integers, is_float, sole_consumer
-from bitsmith.integer.instructions import FLOAT32
+from bitsmith.integer.instructions import FLOAT32, LookUp
 from bitsmith.integer.program import Program
 from bitsmith.integer.requantization import along
 from bitsmith.integer.windows import Window
@@ -22,6 +23,8 @@ from bitsmith.operators.site import Site
 from bitsmith.operators.windows import read_window, transposed_window
 from bitsmith.planning.plan import Plan
 from bitsmith.real.instructions import (
+    NO_LIMITS,
+    CurveOfCodes,
     Limits,
     RealAveragePool,
     RealClamp,
@@ -61,6 +64,26 @@ def lower_to_reals(network: ir.Model, plan: Plan) -> Program:
     inputs = {v.name or "": REAL if is_float(v) else None for v in graph.inputs}
     encoded = {**dict.fromkeys(made, REAL), **{n: e for n, e in inputs.items() if e is not None}}
     return Program(tuple(made.values()), inputs, tuple(v.name or "" for v in graph.outputs), encoded)
+
+
+def compute_curves(network: ir.Model, program: Program) -> Program:
+    """An integer program whose activation functions are computed in float, from code to code, instead of looked up in tables.
+
+    Raises LoweringError, by name, for a table of anything but one function.
+    """
+    nodes = {v.name or "": node for node in network.graph for v in node.outputs}
+    return replace(program, instructions=tuple(
+        computed(nodes[i.output], i, program.encodings) if isinstance(i, LookUp) else i for i in program.instructions))
+
+
+def computed(node: ir.Node, table: LookUp, encodings: Mapping[str, Encoding]) -> CurveOfCodes:
+    """The function that a table holds."""
+    (source,), rule = table.inputs, RULES.get(node.op_type)
+    found = [] if rule is None else rule(Site(node, {}, table.output, None, FLOAT32), NO_LIMITS)
+    if len(found) != 1 or not isinstance(found[0], RealCurve) or found[0].inputs != table.inputs:
+        raise LoweringError(f"The table of '{table.output}' holds more than one function, or one that has no instruction in float; "
+                            "leave 'math-curves' out.")
+    return CurveOfCodes((source,), table.output, encodings[source], encodings[table.output], found[0].curve, found[0].numbers)
 
 
 def constants_of(node: ir.Node) -> set[str]:

@@ -44,6 +44,11 @@ SAMPLES = 64  # run at a time
 MOST_KERNEL_BITS = 8    # of codes that onnxruntime multiplies as integers
 
 
+def no_steps(title: str) -> AbstractContextManager[Progress | None]:
+    """Nobody watches."""
+    return nullcontext()
+
+
 def load(source: Any, example_inputs: Any = None) -> ir.Model:
     """A network in normal form, constants and BatchNorm folded, under the user's own names.
 
@@ -130,7 +135,7 @@ def refine(
     """
     asked, opened = recipe_of(recipe), None if data is None else open_data(data, network)
     check_refinements(asked.refine)
-    result = refined(Draft(network, network, statistics, plan, opened, asked, target_named(target)), target, lambda title: nullcontext())
+    result = refined(Draft(network, network, statistics, plan, opened, asked, target_named(target)), target, no_steps)
     return result.refined, result.plan
 
 
@@ -248,7 +253,7 @@ def quantize(
     Raises what the steps raise: LoadError, DataError, RecipeError, TargetError, StatisticsError.
     """
     network = source if isinstance(source, ir.Model) else load(source)
-    asked, steps = recipe_of(recipe), progress or (lambda title: nullcontext())
+    asked, steps = recipe_of(recipe), progress or no_steps
     check_refinements(asked.refine)
     result = refined(first_draft(network, data, asked, target, steps), target, steps)
     if test is None:

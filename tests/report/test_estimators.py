@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from chromium import FOUND, opened
 
+from bitsmith.report.bars import WIDTH, draw_bars
 from bitsmith.report.estimator_rows import Estimated, EstimatorComparison
-from bitsmith.report.estimators import CLIPPED, SNR, TIME, TOP1, WIDTH, draw_bars, draw_estimators, write_estimators
+from bitsmith.report.estimators import CLIPPED, SNR, TIME, TOP1, draw_estimators, write_estimators
 
 HOSTILE = "<script>alert('x')</script>"
 ROWS = (Estimated("min_max", 0.7, 0.9, 10.0, 0.0, 0.002), Estimated("mse", 0.8, 0.95, 20.0, 0.01, 0.3),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bitsmith.numerics.encoding import Encoding
 from bitsmith.numerics.formats import Array
 from bitsmith.real.limits import NO_LIMITS, Limits
 
@@ -84,3 +85,18 @@ class RealCurve:
     def run(self, reals: Array) -> Array:
         with np.errstate(all="ignore"):
             return np.asarray(CURVES[self.curve](reals, *map(np.float32, self.numbers)), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class CurveOfCodes:
+    """Codes -> numbers -> a function of one value -> codes again: what a table holds beforehand."""
+
+    inputs: tuple[str]
+    output: str
+    source: Encoding
+    target: Encoding
+    curve: str
+    numbers: tuple[float, float] = (0.0, 0.0)
+
+    def run(self, codes: Array) -> Array:
+        return self.target.quantize(RealCurve(self.inputs, self.output, self.curve, self.numbers).run(self.source.dequantize(codes)))

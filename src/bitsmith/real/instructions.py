@@ -1,16 +1,17 @@
 """All instructions on float32 numbers. What only moves numbers is that of the integer program: it moves these as well."""
 
-from bitsmith.real.elementwise import CURVES, FROM_LIBRARY, PAIRS, RealClamp, RealCurve, RealPair
-from bitsmith.real.limits import Limits
+from bitsmith.real.elementwise import CURVES, FROM_LIBRARY, PAIRS, CurveOfCodes, RealClamp, RealCurve, RealPair
+from bitsmith.real.limits import NO_LIMITS, Limits
 from bitsmith.real.pooling import RealAveragePool, RealMaxPool, RealMean, RealSoftmax
 from bitsmith.real.products import RealConvolve, RealMultiply, RealMultiplyPair, Weights
 
 __all__ = [
-    "CURVES", "FROM_LIBRARY", "PAIRS", "Limits", "RealAveragePool", "RealClamp", "RealConvolve", "RealCurve", "RealMaxPool", "RealMean",
+    "CURVES", "FROM_LIBRARY", "NO_LIMITS", "PAIRS", "CurveOfCodes", "Limits", "RealAveragePool", "RealClamp", "RealConvolve", "RealCurve",
+    "RealMaxPool", "RealMean",
     "RealMultiply", "RealMultiplyPair", "RealPair", "RealSoftmax", "Weights", "from_library",
 ]
 
 
 def from_library(instruction: object) -> bool:
     """True where a library of mathematics computes, so that last digits may differ."""
-    return isinstance(instruction, RealSoftmax) or (isinstance(instruction, RealCurve) and instruction.curve in FROM_LIBRARY)
+    return isinstance(instruction, RealSoftmax) or (isinstance(instruction, RealCurve | CurveOfCodes) and instruction.curve in FROM_LIBRARY)

@@ -21,6 +21,10 @@ class Estimated:
     clipped: float
     seconds: float
 
+    @property
+    def name(self) -> str:
+        return self.estimator
+
 
 @dataclass(frozen=True)
 class EstimatorComparison:

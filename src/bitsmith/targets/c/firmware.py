@@ -33,12 +33,14 @@ class Choices:
     flavour        which kernels: see FLAVOURS
     channels_last  images come in as [height][width][channels]
     compute        'integer' or 'float'
+    math_curves    integers, but activation functions are computed by math.h instead of looked up in tables
     """
 
     rounding: str = "multiplier"
     flavour: str = "portable"
     channels_last: bool = False
     compute: str = "integer"
+    math_curves: bool = False
 
 
 @dataclass(frozen=True)

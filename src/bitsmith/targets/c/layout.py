@@ -38,6 +38,7 @@ from bitsmith.integer.instructions import (
 from bitsmith.integer.program import Program
 from bitsmith.numerics.formats import Array
 from bitsmith.real.instructions import (
+    CurveOfCodes,
     RealAveragePool,
     RealClamp,
     RealConvolve,
@@ -323,7 +324,7 @@ RULES: dict[type, Callable[[Arrangement, Any, Stored], None]] = {
     Transpose: arrange_transpose,
     **dict.fromkeys((RealConvolve, RealMaxPool, RealAveragePool), arrange_window),
     **dict.fromkeys((RealMultiply, RealMultiplyPair), arrange_in_order),
-    **dict.fromkeys((RealCurve, RealClamp), arrange_pointwise),
+    **dict.fromkeys((RealCurve, RealClamp, CurveOfCodes), arrange_pointwise),
     RealPair: arrange_together,
     RealMean: arrange_mean,
     RealSoftmax: arrange_softmax,

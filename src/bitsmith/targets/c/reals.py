@@ -7,6 +7,7 @@ import numpy as np
 
 from bitsmith.numerics.formats import Array
 from bitsmith.real.instructions import (
+    CurveOfCodes,
     Limits,
     RealAveragePool,
     RealClamp,
@@ -21,7 +22,7 @@ from bitsmith.real.instructions import (
     Weights,
 )
 from bitsmith.targets.c.call import Call, Describe, Entries, Fields, Place, Table
-from bitsmith.targets.c.elementwise import pair_leads, pair_loops
+from bitsmith.targets.c.elementwise import growth, pair_leads, pair_loops
 from bitsmith.targets.c.geometry import Geometry, furthest
 from bitsmith.targets.c.pooling import axis_counts, mean_loops
 from bitsmith.targets.c.products import matrix_loops, pack
@@ -129,6 +130,18 @@ def describe_curve(step: RealCurve, place: Place) -> list[Call]:
                  f"{step.curve.replace('_', ' ')}, {count} elements", {"curve": f"curve_{step.curve}"}, {step.inputs[0]: 0})]
 
 
+def describe_curve_of_codes(step: CurveOfCodes, place: Place) -> list[Call]:
+    source, result = place.stored[step.inputs[0]], place.stored[step.output]
+    zero, zero_point = (int(e.zero_point.reshape(())) for e in (step.source, step.target))
+    scale, result_scale = (float(e.scale.reshape(())) for e in (step.source, step.target))
+    form = step.target.format
+    entries: Entries = {"count": result.count, "zero": zero, "zero_point": zero_point, "low": form.lowest, "high": form.highest,
+                        "scale": scale, "result_scale": result_scale, "numbers": step.numbers}
+    return [Call("real_curve_of_codes", {"source_t": source.c_type, "result_t": result.c_type}, Fields(entries), step.inputs, step.output,
+                 f"{step.curve.replace('_', ' ')}, {result.count} elements", {"curve": f"curve_{step.curve}"},
+                 {step.inputs[0]: growth(source, result)})]
+
+
 def describe_clamp(step: RealClamp, place: Place) -> list[Call]:
     count = place.stored[step.output].count
     return [Call("real_clamp", {}, Fields({"count": count, "limits": limit_fields(step.limits)}), step.inputs, step.output,
@@ -177,6 +190,7 @@ REALS: Mapping[type, Describe] = {
     RealMultiplyPair: describe_pair_product,
     RealPair: describe_pair,
     RealCurve: describe_curve,
+    CurveOfCodes: describe_curve_of_codes,
     RealClamp: describe_clamp,
     RealMaxPool: describe_max_pool,
     RealAveragePool: describe_average_pool,

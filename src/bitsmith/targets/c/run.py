@@ -19,7 +19,7 @@ from bitsmith.loading.from_onnx import load
 from bitsmith.lowering import lower
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan, load_plan
-from bitsmith.real_lowering import lower_to_reals
+from bitsmith.real_lowering import compute_curves, lower_to_reals
 from bitsmith.targets.c.firmware import Choices, Door, Firmware, translate
 from bitsmith.targets.c.layout import in_memory
 from bitsmith.targets.c.sizes import input_sizes
@@ -95,7 +95,8 @@ def program_of(network: ir.Model, plan: Plan, choices: Choices) -> Program:
     """What the C computes: integers, or float32 numbers."""
     if choices.compute == "float":
         return lower_to_reals(network, plan)
-    return lower(network, plan, arithmetic=FLOAT32 if choices.rounding == "float" else FIXED_POINT)
+    program = lower(network, plan, arithmetic=FLOAT32 if choices.rounding == "float" else FIXED_POINT)
+    return compute_curves(network, program) if choices.math_curves else program
 
 
 class Compiled:

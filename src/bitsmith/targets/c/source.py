@@ -72,12 +72,13 @@ class Writer:
 
 def in_integers(choices: Choices, prefix: str) -> dict[str, str]:
     """What code that computes in integers includes, links and says of itself; rounding in float takes a library."""
-    math = choices.rounding == "float"
+    math = [what for what, asked in (("codes are rounded in float by `rintf`", choices.rounding == "float"),
+                                     ("activation functions are computed in float", choices.math_curves)) if asked]
     return {
-        **linked(math, prefix), "arithmetic": "integers", "contents": "codes",
+        **linked(bool(math), prefix), "arithmetic": "integers", "contents": "codes",
         "meaning": "\n *\n * real number = scale * (code - zero point)",
         "origin": "from the integer program: it computes the same codes, bit for bit",
-        "needs": "codes are rounded in float by `rintf` of `math.h`" if math else
+        "needs": f"{' and '.join(math)} of `math.h`" if math else
                  "no library beyond `string.h` and\n`stdint.h`, no floating point",
         "how": f"Rounding: {choices.rounding}. Kernels: {choices.flavour}.", "checked": "every code against the integer program",
     }

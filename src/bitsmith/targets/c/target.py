@@ -31,6 +31,7 @@ class CTarget:
     flavour   which kernels
     channels_last  image inputs come as cameras give them, [height][width][channels]
     prefix    of every name in the C, and of its files
+    math_curves  activation functions are computed by math.h instead of looked up in tables, for comparison
     compute   'integer', or 'float': float32 arithmetic, with weights as floats or as codes that are unpacked in the kernel
     """
 
@@ -40,16 +41,18 @@ class CTarget:
     channels_last: bool = False
     prefix: str = "net"
     compute: str = "integer"
+    math_curves: bool = False
 
     @property
     def name(self) -> str:
         """With all wishes, so that `target_named` finds the same again."""
         found = [self.rounding] * (self.rounding != "multiplier") + [self.flavour] * (self.flavour != "portable")
         found += ["channels-last"] * self.channels_last + ["compute-float"] * (self.compute == "float")
+        found += ["math-curves"] * self.math_curves
         return ":".join(["c", ",".join(found)] if found else ["c"])
 
     def wanted(self, wishes: Sequence[str]) -> "CTarget":
-        """The target as wished: a way of rounding, a flavour, 'channels-last', 'compute-float'. Raises TargetError for other wishes."""
+        """The target as wished: a way of rounding, a flavour, or one of the words below. Raises TargetError for other wishes."""
         target = self
         for wish in wishes:
             if wish in ROUNDINGS:
@@ -58,10 +61,12 @@ class CTarget:
                 target = replace(target, flavour=wish)
             elif wish == "channels-last":
                 target = replace(target, channels_last=True)
+            elif wish == "math-curves":
+                target = replace(target, math_curves=True)
             elif wish == "compute-float":
                 target = replace(target, compute="float")
             else:
-                known = ", ".join((*ROUNDINGS, *FLAVOURS, "channels-last", "compute-float"))
+                known = ", ".join((*ROUNDINGS, *FLAVOURS, "channels-last", "compute-float", "math-curves"))
                 raise TargetError(f"The target 'c' does not know {wish!r}; it knows {known}.")
         return target
 
@@ -80,7 +85,7 @@ class CTarget:
 
     @property
     def choices(self) -> Choices:
-        return Choices(self.rounding, self.flavour, self.channels_last, self.compute)
+        return Choices(self.rounding, self.flavour, self.channels_last, self.compute, self.math_curves)
 
     def build(self, network: ir.Model, plan: Plan) -> ir.Model:
         """The network with Q/DQ; its roundings are those of onnxruntime, so that single codes may differ from the C."""
