@@ -13,6 +13,7 @@ from bitsmith.cli_calibrate import counting
 from bitsmith.cli_estimators import comparisons
 from bitsmith.cli_fixed_point import fixed_points
 from bitsmith.cli_options import (
+    Accumulator,
     Against,
     AsJson,
     Budget,
@@ -150,6 +151,7 @@ def quantize(
     everything: Everything = False,
     refine: Refine = None,
     budget: Budget = None,
+    accumulator: Accumulator = None,
     page: MaybePage = None,
     image: Images = None,
     as_json: AsJson = False,
@@ -181,6 +183,7 @@ def quantize(
     asked = asked if budget is None else asked.with_budget(read_budget(budget))
     asked = asked.with_rules(bs.Rule(power_of_two=True)) if requantize == "shift" else asked
     several = data is not None and test is not None and data.is_dir() != test.is_dir()  # then --image is for the one that is a folder
+    asked = asked if accumulator is None else asked.with_accumulator(accumulator)
     samples = None if data is None else open_samples(data, loaded, image if data.is_dir() or not several else None)
     result = bs.quantize(
         loaded,
