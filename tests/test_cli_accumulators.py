@@ -51,6 +51,15 @@ def test_seven_bits_are_proven_safe(here: Path) -> None:
     assert "No pair of products can saturate" in run("accumulators", "net.onnx")[1]
 
 
+def test_a_wanted_width_is_proven(here: Path) -> None:
+    quantized("--accumulator", "16", "--target", "c", output="firmware")
+    found = json.loads(run("accumulators", "firmware", "--json")[1])
+    assert all(layer["bits"] <= 16 for layer in found["layers"])
+    status, said = run("quantize", "digits.onnx", "--data", "digits-calibration.npz", "-o", "n.onnx", "--accumulator", "40")
+    assert status == 2
+    assert "8 to 32 bits, not 40" in said
+
+
 def test_a_folder_of_c(here: Path) -> None:
     assert "VNNI" not in quantized("--target", "c", output="firmware")
     status, said = run("accumulators", "firmware")

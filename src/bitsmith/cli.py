@@ -14,6 +14,7 @@ from bitsmith.cli_compare_c import c_comparisons
 from bitsmith.cli_estimators import comparisons
 from bitsmith.cli_fixed_point import fixed_points
 from bitsmith.cli_options import (
+    Accumulator,
     Against,
     AsJson,
     Budget,
@@ -161,6 +162,7 @@ def quantize(
     raw_input: RawInput = None,
     normalize: Normalize = None,
     end_with: EndWith = None,
+    accumulator: Accumulator = None,
     page: MaybePage = None,
     image: Images = None,
     as_json: AsJson = False,
@@ -185,8 +187,9 @@ def quantize(
     if data is not None and stats is not None:
         raise DataError("Give --data or --stats, not both: statistics are what data become.")
     target = chosen_target(target, requantize, compute)
-    loaded, asked = whole_application(bs.load(network), raw_input, normalize, end_with), bs.load_recipe(recipe)
-    asked = adjusted(asked, weights, ends, refine, budget, shift=requantize == "shift")
+    changes = {"requantize": requantize, "weights": weights, "ends": ends, "refine": refine, "budget": budget, "accumulator": accumulator}
+    loaded = whole_application(bs.load(network), raw_input, normalize, end_with)
+    asked = adjusted(bs.load_recipe(recipe), changes)
     samples, tested = open_both(data, test, loaded, image)
     result = bs.quantize(
         loaded,

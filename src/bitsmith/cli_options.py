@@ -58,6 +58,8 @@ Refine = Annotated[str | None, typer.Option("--refine", metavar="NAMES", show_de
     "Refinements instead of the recipe's, in this order, split by commas; 'none' for none."))]
 Budget = Annotated[str | None, typer.Option(metavar="TIME", show_default=False, help=(
     "Time for recipe 'best' and refinement 'choose': 10m, 90s; a minute where nobody says."))]
+Accumulator = Annotated[int | None, typer.Option(metavar="BITS", show_default=False, help=(
+    "Round weights so that signed integers of so many bits provably hold every sum of products."))]
 Page = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .html file to write.")]
 MaybePage = Annotated[
     Path | None, typer.Option("--report", metavar="FILE", help="Also write a page that shows everything: .html.", show_default=False)

@@ -1,6 +1,6 @@
 """What several commands do alike: open the samples they were given, show what they found."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,19 +56,22 @@ def whole_application(network: "ir.Model", raw_input: str | None, normalize: lis
     return network if end is None else end_with(network, end)
 
 
-def adjusted(
-    recipe: "Recipe", weights: str | None, ends: str | None, refine: str | None, budget: str | None, *, shift: bool
-) -> "Recipe":
-    """The recipe, where options do not say otherwise. To requantize by shifts, all scales are powers of two."""
+def adjusted(recipe: "Recipe", changes: Mapping[str, Any]) -> "Recipe":
+    """The recipe, but for what options say otherwise; None changes nothing."""
     from bitsmith.analysis.search import read_budget
-    from bitsmith.planning.recipe import Rule
+    from bitsmith.planning.recipe import Recipe, Rule
 
-    recipe = recipe.with_rules(Rule(power_of_two=True)) if shift else recipe
-
-    recipe = recipe if weights is None else recipe.with_weights(weights)
-    recipe = recipe if ends is None else recipe.with_ends(ends)
-    recipe = recipe if refine is None else recipe.with_refinements(*name_list(refine))
-    return recipe if budget is None else recipe.with_budget(read_budget(budget))
+    ways: dict[str, Callable[[Recipe, Any], Recipe]] = {
+        "requantize": lambda recipe, way: recipe.with_rules(Rule(power_of_two=True)) if way == "shift" else recipe,
+        "weights": Recipe.with_weights,
+        "ends": Recipe.with_ends,
+        "refine": lambda recipe, names: recipe.with_refinements(*name_list(names)),
+        "budget": lambda recipe, time: recipe.with_budget(read_budget(time)),
+        "accumulator": Recipe.with_accumulator,
+    }
+    for name, change in changes.items():
+        recipe = recipe if change is None else ways[name](recipe, change)
+    return recipe
 
 
 def check_written(output: Path, target: str, network: Path, page: Path | None) -> None:

@@ -7,6 +7,7 @@ from importlib import import_module
 
 from bitsmith.errors import GoneError, RecipeError
 from bitsmith.improving.draft import Draft, Progress, Refinement
+from bitsmith.planning.recipe import LIMIT
 
 # name -> module of this room that holds the function of that name; in the order in which they are best applied
 REFINEMENTS: dict[str, str] = {
@@ -19,16 +20,20 @@ REFINEMENTS: dict[str, str] = {
     "correct_bias_analytically": "correct_bias",
     "search_ranges": "search_ranges",
     "choose": "choose",
+    "limit_accumulators": "limit_accumulators",
 }
-
 __all__ = ["REFINEMENTS", "Draft", "Progress", "Refinement", "check_refinements", "refine_draft", "refinement_named"]
 
 
 def check_refinements(names: Iterable[str]) -> None:
-    """Raises RecipeError for a name that no refinement has."""
+    """Raises RecipeError for a name that no refinement has, and for what would undo the proof of the refinement before it."""
+    before = ""
     for name in names:
         if name not in REFINEMENTS:
             raise RecipeError(f"No refinement is called {name!r}; there are {', '.join(REFINEMENTS)}.")
+        if before == LIMIT:
+            raise RecipeError(f"Refinement '{name}' could undo what '{LIMIT}' proves; put '{LIMIT}' last.")
+        before = name
 
 
 def refinement_named(name: str) -> Refinement:

@@ -1,6 +1,6 @@
 """Rounds weights so that what layers make changes least, instead of the weights themselves: seconds, without torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +16,8 @@ from bitsmith.numerics.formats import Array
 from bitsmith.planning.recipe import Rule
 from bitsmith.planning.weights import LARGEST_BIAS, encode_bias, groups_of, largest_bias, source_of, uses_of
 
+Treat = Callable[[Layer, Moments, dict[str, Encoding], Sequence[ir.Model]], str]
+
 
 def round_weights(draft: Draft, progress: Progress | None = None) -> Draft:
     """Choose codes, scales and biases so that every layer's results come near those of the float network.
@@ -27,7 +29,15 @@ def round_weights(draft: Draft, progress: Progress | None = None) -> Draft:
 
     progress   layers done, of how many. Raises GoneError where the data cannot be read again.
     """
-    samples = Samples.of(draft.samples("round_weights"))
+    return layer_by_layer(draft, "round_weights", round_layer, progress)
+
+
+def layer_by_layer(draft: Draft, refinement: str, treat: Treat, progress: Progress | None) -> Draft:
+    """Give every layer with encoded weights new numbers, with everything before it quantized already.
+
+    treat   (layer, moments, encodings, models) puts them into both models and their encodings among the others; says in words what it did
+    """
+    samples = Samples.of(draft.samples(refinement))
     layers, left_out = find_layers(draft.network.graph, draft.plan.encodings)
     simulated, network = simulate_activations(draft), draft.network.clone()
     encodings, reasons = dict(draft.plan.encodings), dict(draft.plan.reasons)
@@ -35,7 +45,7 @@ def round_weights(draft: Draft, progress: Progress | None = None) -> Draft:
         reasons[name] = f"{reasons.get(name, '')}; rounded to nearest: {why}"
     for number, (layer, wanted) in enumerate(zip(layers, wanted_results(draft.reference, layers, samples), strict=True)):
         moments = gather_moments(simulated, number, layer, wanted, samples)
-        reasons[layer.weight] = f"{reasons.get(layer.weight, '')}; {round_layer(layer, moments, encodings, (network, simulated))}"
+        reasons[layer.weight] = f"{reasons.get(layer.weight, '')}; {treat(layer, moments, encodings, (network, simulated))}"
         if progress is not None:
             progress(number + 1, len(layers))
     return replace(draft, network=network, exact=draft.reference, plan=replace(draft.plan, encodings=encodings, reasons=reasons))
@@ -67,10 +77,15 @@ def round_to(
     line = line_of(before, weights.shape, layer)
     used = moments if layer.bias is None else moments.centred()
     rounded = round_weights_of(matrices(weights).astype(np.float64), line, used, keep_scales=keep_scales)
-    scale = before.scale.copy().reshape(-1)
-    scale[line.shares.ravel()] = rounded.line.scale.ravel()
-    encoding = replace(before, scale=scale.reshape(before.scale.shape))
+    encoding = with_scales(before, rounded.line)
     return encoding, encoding.quantize(layer.product.restore(rounded.weights).astype(np.float32)), rounded
+
+
+def with_scales(before: Encoding, line: Line) -> Encoding:
+    """The encoding with the scales of a line."""
+    scale = before.scale.copy().reshape(-1)
+    scale[line.shares.ravel()] = line.scale.ravel()
+    return replace(before, scale=scale.reshape(before.scale.shape))
 
 
 def line_of(encoding: Encoding, shape: tuple[int, ...], layer: Layer) -> Line:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -174,8 +175,14 @@ def round_in_order(weights: Array, line: Line, hessian: Array) -> Array:
     return rounded
 
 
-def descend(goal: Array, rounded: Array, line: Line, hessian: Array) -> Array:
-    """In each channel, again and again, the one change of a code that gains most, until none gains."""
+class Allows(Protocol):
+    """Which changes of codes may be made."""
+
+    def allows(self, steps: Array, change: Array, index: tuple[Array, Array], scale: Array) -> Array: ...
+
+
+def descend(goal: Array, rounded: Array, line: Line, hessian: Array, limit: Allows | None = None) -> Array:
+    """In each channel, again and again, the one change of a code that gains most and is allowed, until none gains."""
     rounded = rounded.copy()
     groups, channels, terms = goal.shape
     slopes, steepness = (rounded - goal) @ hessian, np.diagonal(hessian, axis1=1, axis2=2)
@@ -185,6 +192,9 @@ def descend(goal: Array, rounded: Array, line: Line, hessian: Array) -> Array:
         lines = line.at((group, channel))
         change = lines.nearest(now - slope / steep) - now
         gain = -(2 * slope + steep * change) * change
+        if limit is not None:
+            scale = lines.scale
+            gain = np.where(limit.allows(np.rint(now / scale), np.rint(change / scale), (group, channel), scale[:, 0]), gain, -np.inf)
         rows, best = np.arange(len(gain)), gain.argmax(1)
         gains = gain[rows, best] > LEAST_GAIN * steep[rows, best] * lines.scale[rows, best] ** 2
         if not gains.any():

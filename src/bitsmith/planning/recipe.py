@@ -15,6 +15,7 @@ from bitsmith.numerics import Format, Signs, parse_format
 
 FLOAT = "float"
 DYNAMIC = "dynamic"
+LIMIT = "limit_accumulators"
 ROLES = ("weights", "activations")
 
 
@@ -66,6 +67,7 @@ class Recipe:
     everything  quantize also what the target runs faster in float
     refine      names of refinements, applied in this order once there is a plan
     budget      seconds that the refinement `choose` may take; None: its usual minute
+    accumulator bits that the refinement `limit_accumulators` makes hold every sum; None: 16
     """
 
     name: str
@@ -74,11 +76,14 @@ class Recipe:
     everything: bool = False
     refine: tuple[str, ...] = ()
     budget: float | None = None
+    accumulator: int | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.ends, "ends")
         if self.budget is not None and (isinstance(self.budget, bool) or not isinstance(self.budget, int | float) or self.budget <= 0):
             raise RecipeError(f"A recipe's budget is a number of seconds above 0, not {self.budget!r}.")
+        if self.accumulator is not None and (type(self.accumulator) is not int or not 8 <= self.accumulator <= 32):
+            raise RecipeError(f"A recipe's accumulator has 8 to 32 bits, not {self.accumulator!r}.")
 
     def settings(self, nodes: Sequence[ir.Node], value: str = "") -> Rule:
         """What all rules together ask of a node with the clamps behind it, or of a network's input.
@@ -117,6 +122,10 @@ class Recipe:
     def with_budget(self, seconds: float) -> "Recipe":
         """The same recipe with so much time for choosing."""
         return replace(self, budget=seconds)
+
+    def with_accumulator(self, bits: int) -> "Recipe":
+        """The same recipe, with weights rounded at last so that so many bits hold every sum."""
+        return replace(self, accumulator=bits, refine=(*(name for name in self.refine if name != LIMIT), LIMIT))
 
 
 def check_choice(choice: str | int | None, role: str) -> None:
@@ -186,7 +195,7 @@ def from_mapping(data: Mapping[str, Any], name: str) -> Recipe:
     rules = data.get("rules", [])
     if not isinstance(rules, Sequence) or not all(isinstance(r, Mapping) for r in rules):
         raise RecipeError("'rules' needs tables, each under its own [[rules]].")
-    check_keys(data, {"name", "rules", "ends", "everything", "refine", "budget"}, "a recipe")
+    check_keys(data, {"name", "rules", "ends", "everything", "refine", "budget", "accumulator"}, "a recipe")
     refine = data.get("refine", [])
     if not isinstance(refine, Sequence) or isinstance(refine, str) or not all(isinstance(name, str) for name in refine):
         raise RecipeError("'refine' needs a list of names of refinements.")
@@ -194,7 +203,7 @@ def from_mapping(data: Mapping[str, Any], name: str) -> Recipe:
         check_keys(rule, {f.name for f in fields(Rule)}, f"rule {number}")
     return Recipe(
         str(data.get("name", name)), tuple(Rule(**rule) for rule in rules), data.get("ends"), data.get("everything") is True,
-        tuple(refine), data.get("budget"),
+        tuple(refine), data.get("budget"), data.get("accumulator"),
     )
 
 
@@ -207,5 +216,5 @@ def to_mapping(recipe: Recipe) -> dict[str, Any]:
     """As plain data, the inverse of `from_mapping`."""
     rules = [{f.name: v for f in fields(Rule) if (v := getattr(r, f.name)) is not None} for r in recipe.rules]
     said = {"ends": recipe.ends, "everything": recipe.everything or None, "refine": list(recipe.refine) or None,
-            "budget": recipe.budget}
+            "budget": recipe.budget, "accumulator": recipe.accumulator}
     return {"name": recipe.name, "rules": rules, **{key: value for key, value in said.items() if value is not None}}
