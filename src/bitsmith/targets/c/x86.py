@@ -1,7 +1,7 @@
 """The flavour for x86: sixteen channels at a time, as AVX2 and AVX-512 VNNI like them; what it does not take stays portable."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -22,6 +22,7 @@ from bitsmith.targets.c.rounding import code_fields
 from bitsmith.targets.c.stored import Stored, channels_last
 from bitsmith.targets.c.x86_layout import (
     LANES,
+    LEAST_SHIFT,
     Lines,
     flattened,
     lane_rounding,
@@ -36,6 +37,7 @@ from bitsmith.targets.c.x86_layout import (
 SINGLE = Window.of((1, 1))
 PAIR = 2
 TILE, GROUP, PART = 2, 16, 4       # pixels along a tile; tiles that are transformed together, and that are multiplied together
+WIDE, MOST_RAISED = 2**15, 8          # 16 bits hold weights below; how many bits are between them and bytes
 WIDEST = 32                         # channels beyond which half as many tiles go together, so that they stay in the nearest cache
 
 
@@ -131,7 +133,7 @@ def lanes_call(layer: Layer | None) -> Call | None:
 def tiles_call(layer: Layer, direct: Entries, scratch: int) -> Call | None:
     """Winograd's way; None where the window is another, or where four times the sums may leave 32 bits."""
     window, channels, source = layer.geometry.window, layer.geometry.channels, layer.step.source
-    bounds = weighted(layer.steps.reshape(layer.outputs, -1), None, source.low, source.high)
+    bounds = weighted(layer.steps.reshape(layer.outputs, -1), None, *codes_of(layer))
     fits = (window.kernel, window.strides, window.dilations) == ((3, 3), (1, 1), (1, 1)) and channels % LANES == 0
     if not fits or not bounds.fit(30).all():
         return None
@@ -154,20 +156,32 @@ def depthwise_call(layer: Layer | None) -> Call | None:
     geometry, channels = layer.geometry, layer.outputs
     stride = geometry.window.strides[1]
     pixels = 1 if channels % LANES == 0 else LANES // channels if LANES % channels == 0 and stride == 1 else 0
-    repeat = np.arange(channels * pixels) % channels
-    multiplier, shift = (np.broadcast_to(part, (channels,))[repeat] for part in (layer.requantize.multiplier, layer.requantize.shift))
-    rounding = lane_rounding(FixedPoint(multiplier, shift, layer.requantize.codes), len(repeat))
-    if not pixels or rounding is None:
+    raised = raise_sums(layer)
+    rounding = lane_rounding(raised.requantize, channels * pixels)
+    terms = raised.steps.reshape(channels, -1)
+    if not pixels or rounding is None or abs(terms).max() >= WIDE or not weighted(terms, raised.bias, *codes_of(layer)).fit(32).all():
         return None
     lines = Lines.of(geometry)
-    taps = layer.steps.reshape(channels, -1)[repeat]
     entries: Entries = {
         "windows": lines.fields(layer.step.source.zero_point), "out_height": geometry.outputs[0],
-        "out_count": geometry.outputs[1] * channels, "step": pixels * stride * channels, "channels": len(repeat),
-        "pairs": -(-taps.shape[1] // 2), "at": pair_places(lines), "weights": pair_weights(taps), "bias": lane_table(layer.bias[repeat]),
-        "rounding": rounding,
+        "out_count": geometry.outputs[1] * channels, "step": pixels * stride * channels, "channels": channels * pixels,
+        "pairs": -(-terms.shape[1] // 2), "at": pair_places(lines), "weights": pair_weights(np.tile(terms, (pixels, 1))),
+        "bias": lane_table(np.tile(raised.bias, pixels)), "rounding": rounding,
     }
     return layer.call("x86_depthwise", entries, lines.spread, ("lanes", "lines"))
+
+
+def codes_of(layer: Layer) -> tuple[int, int]:
+    return layer.step.source.low, layer.step.source.high
+
+
+def raise_sums(layer: Layer) -> Layer:
+    """Channels with large multipliers: their sums, weights and bias, are taken by a power of two more often, and shifted further."""
+    requantize = layer.requantize
+    multiplier, shift = (np.broadcast_to(part, (layer.outputs,)) for part in (requantize.multiplier, requantize.shift))
+    more = np.where(multiplier == 0, 0, np.clip(LEAST_SHIFT - shift, 0, MOST_RAISED))
+    return replace(layer, steps=layer.steps << more[:, None, None, None], bias=layer.bias.astype(np.int64) << more,
+                   requantize=FixedPoint(multiplier, shift + more, requantize.codes))
 
 
 def describe_sum_for_x86(step: AddRescaled, place: Place) -> list[Call]:

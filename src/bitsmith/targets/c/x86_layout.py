@@ -117,8 +117,8 @@ def pair_weights(taps: Array) -> Table:
 
 
 def lane_rounding(requantize: FixedPoint, channels: int) -> Fields | None:
-    """The struct `lanes_rounding`; None where a multiplier is a quarter or more."""
-    multiplier, shift = (np.broadcast_to(part, (channels,)).astype(np.int64) for part in (requantize.multiplier, requantize.shift))
+    """The struct `lanes_rounding`; None where a multiplier is a quarter or more. One multiplier for all channels, or several in turn."""
+    multiplier, shift = (np.resize(part, channels).astype(np.int64) for part in (requantize.multiplier, requantize.shift))
     shift = np.where(multiplier == 0, MOST_SHIFT, shift)
     if shift.min(initial=MOST_SHIFT) < LEAST_SHIFT:
         return None
