@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compiled_c import SANITIZED, Case, assert_same_codes
+from compiled_c import Case, assert_same_codes
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from random_programs import NARROW, Maker, random_case
@@ -140,25 +140,6 @@ def test_one_channel_read_column_by_column_is_not_written_over(tmp_path: Path) -
     case = maker.case((same_size(maker, turned, 1, 3),), samples=4)
     assert not case.firmware.calls[0].leads
     assert_same_codes([case], tmp_path)
-
-
-X86 = Choices(flavour="x86", channels_last=True)
-
-
-@pytest.mark.parametrize("flags", [SANITIZED, ("-O3", "-march=native")])
-def test_kernels_for_x86(flags: tuple[str, ...], tmp_path: Path) -> None:
-    """Sixteen channels at once, whole and in part; with and without the processor's own instructions."""
-    cases = []
-    for seed in range(10):
-        maker = Maker(seed, formats=(Integer(8, signed=False),))
-        current = maker.input(maker.pick(1, 3, 4, 8, 16, 20, 32), *maker.sizes(2, 3, 9))
-        for _ in range(3):
-            current = maker.convolve(current)
-        cases.append(dataclasses.replace(maker.case((maker.multiply(current),)), choices=X86))
-    maker = Maker(11, formats=(Integer(8, signed=False),))
-    cases.append(dataclasses.replace(maker.case((same_size(maker, maker.input(32, 7, 5), 32, 3),)), choices=X86))
-    assert {"x86_convolve", "x86_depthwise"} <= {call.kernel for case in cases for call in case.firmware.calls}
-    assert_same_codes(cases, tmp_path, flags=flags)
 
 
 def same_size(maker: Maker, name: str, groups: int, kernel: int) -> str:

@@ -21,11 +21,12 @@ from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan, load_plan
 from bitsmith.real_lowering import compute_curves, lower_to_reals
 from bitsmith.targets.c.firmware import Choices, Door, Firmware, translate
+from bitsmith.targets.c.flavours import OPTIMISE, PLAIN
 from bitsmith.targets.c.layout import in_memory
 from bitsmith.targets.c.sizes import input_sizes
 from bitsmith.targets.c.stored import Stored
 
-FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
+FLAGS = ("-std=c99", "-ffp-contract=off", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 PLAN = ".plan.json"
 
 
@@ -85,7 +86,8 @@ class Folder:
         made = into / ("traced" if traced else "plain")
         sources = [str((self.path / name).resolve()) for name in (f"{self.prefix}.c", f"{self.prefix}_weights.c", "main.c")]
         trace = [f"-D{self.prefix.upper()}_DEBUG"] if traced else []
-        ran = subprocess.run([compiler, *FLAGS, *trace, *sources, "-o", str(made), "-lm"], capture_output=True, text=True, check=False)
+        flags = [*FLAGS, *OPTIMISE.get(self.choices.flavour, PLAIN), *trace]
+        ran = subprocess.run([compiler, *flags, *sources, "-o", str(made), "-lm"], capture_output=True, text=True, check=False)
         if ran.returncode:
             raise TargetError(f"The compiler refuses '{self.path}': {ran.stderr.strip()[:1000]}")
         return made

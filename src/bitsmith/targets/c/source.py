@@ -9,6 +9,7 @@ from string import Template
 from bitsmith import version
 from bitsmith.targets.c.call import Call, Table
 from bitsmith.targets.c.firmware import Choices, Door, Firmware
+from bitsmith.targets.c.flavours import OPTIMISE, PLAIN
 from bitsmith.targets.c.instances import Instances
 from bitsmith.targets.c.names import Names, comment
 from bitsmith.targets.c.text import array, declaration, extent, struct
@@ -114,7 +115,7 @@ def write_source(firmware: Firmware, *, title: str, prefix: str = "net") -> dict
         f"{prefix}_weights.h": weights_header(writer),
         f"{prefix}_weights.c": weights_source(writer),
         "main.c": main_source(writer),
-        "CMakeLists.txt": fill(writer, "CMakeLists.txt", {}),
+        "CMakeLists.txt": fill(writer, "CMakeLists.txt", {"optimise": " ".join(OPTIMISE.get(firmware.choices.flavour, PLAIN))}),
         "README.md": read_me(writer),
     }
 

@@ -1,34 +1,43 @@
 """The flavour for x86: sixteen channels at a time, as AVX2 and AVX-512 VNNI like them; what it does not take stays portable."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
-from bitsmith.integer.bounds import weighted
-from bitsmith.integer.instructions import Convolve, MatrixMultiply
+from bitsmith.integer.bounds import summed, weighted
+from bitsmith.integer.instructions import AddRescaled, Convolve, MatrixMultiply, Mean
 from bitsmith.integer.requantization import FixedPoint
+from bitsmith.integer.rescaling import FixedTotal
 from bitsmith.integer.windows import Window
 from bitsmith.numerics.formats import Array
 from bitsmith.targets.c.call import Call, Describe, Entries, Fields, Place, Table
+from bitsmith.targets.c.elementwise import describe_sum, sum_type
 from bitsmith.targets.c.geometry import Geometry
+from bitsmith.targets.c.pooling import describe_mean
 from bitsmith.targets.c.portable import PORTABLE
 from bitsmith.targets.c.products import describe_convolution, describe_product, fits_int8, fold_zero, steps_of
-from bitsmith.targets.c.stored import Stored
+from bitsmith.targets.c.rounding import code_fields
+from bitsmith.targets.c.stored import Stored, channels_last
 from bitsmith.targets.c.x86_layout import (
     LANES,
+    LEAST_SHIFT,
     Lines,
     flattened,
     lane_rounding,
     lane_table,
+    pair_places,
     pair_weights,
     quad_weights,
     turned_weights,
+    word_places,
 )
 
 SINGLE = Window.of((1, 1))
+PAIR = 2
 TILE, GROUP, PART = 2, 16, 4       # pixels along a tile; tiles that are transformed together, and that are multiplied together
+WIDE, MOST_RAISED = 2**15, 8          # 16 bits hold weights below; how many bits are between them and bytes
 WIDEST = 32                         # channels beyond which half as many tiles go together, so that they stay in the nearest cache
 
 
@@ -88,10 +97,10 @@ def describe_product_for_x86(step: MatrixMultiply, place: Place) -> list[Call]:
     return describe_product(step, place) if made is None else [made]
 
 
-def suits(step: Convolve | MatrixMultiply, place: Place) -> bool:
-    """Bytes in and out, and an integer rounding."""
-    kinds = {place.stored[name].c_type for name in (step.inputs[0], step.output)}
-    return kinds == {"uint8_t"} and isinstance(step.requantize, FixedPoint) and step.weights is not None and step.weights.size > 0
+def suits(step: Convolve | MatrixMultiply | Mean, place: Place) -> bool:
+    """Bytes in and out, some of each, and an integer rounding."""
+    source, result = place.stored[step.inputs[0]], place.stored[step.output]
+    return {source.c_type, result.c_type} == {"uint8_t"} and min(source.count, result.count) > 0 and isinstance(step.requantize, FixedPoint)
 
 
 def layer_of(step: Convolve | MatrixMultiply, geometry: Geometry, steps: Array, said: str) -> Layer | None:
@@ -113,8 +122,8 @@ def lanes_call(layer: Layer | None) -> Call | None:
     weights, words = quad_weights(layer.steps)
     entries: Entries = {
         "windows": lines.fields(layer.step.source.zero_point), "out_height": layer.geometry.outputs[0],
-        "out_width": layer.geometry.outputs[1], "out_channels": layer.outputs, "words": words, "spread": lines.spread,
-        "step": layer.geometry.window.strides[1] * layer.geometry.channels,
+        "out_width": layer.geometry.outputs[1], "out_channels": layer.outputs, "words": words * lines.rows, "spread": lines.spread,
+        "step": layer.geometry.window.strides[1] * layer.geometry.channels, "at": word_places(lines, words),
         "weights": weights, "bias": lane_table(layer.bias), "rounding": rounding,
     }
     scratch = 3 * lines.spread + 128 * lines.rows * words       # codes as bytes and 16 bits, weights of sixteen channels as 16 bits
@@ -124,7 +133,7 @@ def lanes_call(layer: Layer | None) -> Call | None:
 def tiles_call(layer: Layer, direct: Entries, scratch: int) -> Call | None:
     """Winograd's way; None where the window is another, or where four times the sums may leave 32 bits."""
     window, channels, source = layer.geometry.window, layer.geometry.channels, layer.step.source
-    bounds = weighted(layer.steps.reshape(layer.outputs, -1), None, source.low, source.high)
+    bounds = weighted(layer.steps.reshape(layer.outputs, -1), None, *codes_of(layer))
     fits = (window.kernel, window.strides, window.dilations) == ((3, 3), (1, 1), (1, 1)) and channels % LANES == 0
     if not fits or not bounds.fit(30).all():
         return None
@@ -147,27 +156,63 @@ def depthwise_call(layer: Layer | None) -> Call | None:
     geometry, channels = layer.geometry, layer.outputs
     stride = geometry.window.strides[1]
     pixels = 1 if channels % LANES == 0 else LANES // channels if LANES % channels == 0 and stride == 1 else 0
-    repeat = np.arange(channels * pixels) % channels
-    multiplier, shift = (np.broadcast_to(part, (channels,))[repeat] for part in (layer.requantize.multiplier, layer.requantize.shift))
-    rounding = lane_rounding(FixedPoint(multiplier, shift, layer.requantize.codes), len(repeat))
-    if not pixels or rounding is None:
+    raised = raise_sums(layer)
+    rounding = lane_rounding(raised.requantize, channels * pixels)
+    terms = raised.steps.reshape(channels, -1)
+    if not pixels or rounding is None or abs(terms).max() >= WIDE or not weighted(terms, raised.bias, *codes_of(layer)).fit(32).all():
         return None
     lines = Lines.of(geometry)
-    taps = layer.steps.reshape(channels, -1)[repeat]
     entries: Entries = {
         "windows": lines.fields(layer.step.source.zero_point), "out_height": geometry.outputs[0],
-        "out_count": geometry.outputs[1] * channels, "step": pixels * stride * channels, "channels": len(repeat),
-        "pairs": -(-taps.shape[1] // 2), "at": places_of(lines), "weights": pair_weights(taps), "bias": lane_table(layer.bias[repeat]),
-        "rounding": rounding,
+        "out_count": geometry.outputs[1] * channels, "step": pixels * stride * channels, "channels": channels * pixels,
+        "pairs": -(-terms.shape[1] // 2), "at": pair_places(lines), "weights": pair_weights(np.tile(terms, (pixels, 1))),
+        "bias": lane_table(np.tile(raised.bias, pixels)), "rounding": rounding,
     }
     return layer.call("x86_depthwise", entries, lines.spread, ("lanes", "lines"))
 
 
-def places_of(lines: Lines) -> Table:
-    """Where each place of a window lies from its beginning; the first one again where there are not two for the last pair."""
-    (height, width), across = lines.geometry.window.kernel, lines.geometry.window.dilations[1]
-    at = [i * lines.length + j * across * lines.geometry.channels for i in range(height) for j in range(width)]
-    return Table(np.asarray(at + [0] * (len(at) % 2)), "int32_t")
+def codes_of(layer: Layer) -> tuple[int, int]:
+    return layer.step.source.low, layer.step.source.high
 
 
-X86: Mapping[type, Describe] = {**PORTABLE, Convolve: describe_for_x86, MatrixMultiply: describe_product_for_x86}
+def raise_sums(layer: Layer) -> Layer:
+    """Channels with large multipliers: their sums, weights and bias, are taken by a power of two more often, and shifted further."""
+    requantize = layer.requantize
+    multiplier, shift = (np.broadcast_to(part, (layer.outputs,)) for part in (requantize.multiplier, requantize.shift))
+    more = np.where(multiplier == 0, 0, np.clip(LEAST_SHIFT - shift, 0, MOST_RAISED))
+    return replace(layer, steps=layer.steps << more[:, None, None, None], bias=layer.bias.astype(np.int64) << more,
+                   requantize=FixedPoint(multiplier, shift + more, requantize.codes))
+
+
+def describe_sum_for_x86(step: AddRescaled, place: Place) -> list[Call]:
+    """Two values of one shape and order, whose sum with all constants stays in 32 bits."""
+    values, total = [place.stored[name] for name in (*step.inputs, step.output)], step.total
+    alike = len(values) == PAIR + 1 and len({(s.shape, s.order, s.c_type) for s in values}) == 1 and values[0].c_type == "uint8_t"
+    if not alike or not isinstance(total, FixedTotal) or sum_type(step, total) != "int32_t":
+        return describe_sum(step, place)
+    start = (1 << (total.shift - 1)) - sum(m * z for m, z in zip(total.multipliers, total.zero_points, strict=True))
+    entries: Entries = {"count": values[-1].count, "left_multiplier": total.multipliers[0], "right_multiplier": total.multipliers[1],
+                        "start": (start + 2**31) % 2**32 - 2**31, "shift": total.shift, "rounding": Fields(code_fields(total.codes))}
+    return [Call("x86_add", {}, Fields(entries), step.inputs, step.output, f"sum, {values[-1].count} elements", {"lanes": "lanes"},
+                 dict.fromkeys(step.inputs, 0))]
+
+
+def describe_mean_for_x86(step: Mean, place: Place) -> list[Call]:
+    """Over all pixels of an image whose channels lie last, in whole lanes."""
+    source = place.stored[step.inputs[0]]
+    last, channels = source.order == channels_last(len(source.shape)), source.shape[0]
+    rounding = lane_rounding(step.requantize, channels) if isinstance(step.requantize, FixedPoint) else None
+    whole = suits(step, place) and last and source.is_plain and step.axes == tuple(range(2, len(source.shape) + 1))
+    pixels = source.count // max(1, channels)
+    if not whole or channels % LANES or rounding is None or not summed(pixels, *step.source.steps).fit(32).all():
+        return describe_mean(step, place)
+    entries: Entries = {"pixels": pixels, "channels": channels, "rounding": rounding,
+                        "bias": Table(np.full(channels, -pixels * step.source.zero_point), "int32_t")}
+    return [Call("x86_mean", {}, Fields(entries), step.inputs, step.output, f"mean of {pixels} elements, {channels} times",
+                 {"lanes": "lanes"})]
+
+
+X86: Mapping[type, Describe] = {
+    **PORTABLE, Convolve: describe_for_x86, MatrixMultiply: describe_product_for_x86, AddRescaled: describe_sum_for_x86,
+    Mean: describe_mean_for_x86,
+}

@@ -55,6 +55,18 @@ class Lines:
                        "length": self.length})
 
 
+def word_places(lines: Lines, words: int) -> Table:
+    """Where the fours of codes of a window lie from its beginning, so many in each row of it."""
+    return Table((np.arange(lines.rows)[:, None] * lines.length + np.arange(words) * QUAD).reshape(-1), "int32_t")
+
+
+def pair_places(lines: Lines) -> Table:
+    """Where each place of a window lies from its beginning; the first one again where there are not two for the last pair."""
+    (height, width), across = lines.geometry.window.kernel, lines.geometry.window.dilations[1]
+    at = [i * lines.length + j * across * lines.geometry.channels for i in range(height) for j in range(width)]
+    return Table(np.asarray(at + [0] * (len(at) % 2)), "int32_t")
+
+
 def flattened(geometry: Geometry) -> Geometry:
     """Windows of one pixel on a plane that lies in one piece: rows of as many pixels as go together."""
     window, channels = geometry.window, geometry.channels
@@ -83,7 +95,7 @@ def lane_table(channels: Array) -> Table:
 
 
 def quad_weights(steps: Array) -> tuple[Table, int]:
-    """Weights [out, in, height, width] -> (bytes [out / 16][height][words][16][4], words)."""
+    """Weights [out, in, height, width] -> (bytes [out / 16][height][words][16][4], words of a row)."""
     outputs, channels, height, width = steps.shape
     rows = steps.transpose(0, 2, 3, 1).reshape(outputs, height, width * channels)
     words = -(-rows.shape[2] // QUAD)
@@ -105,8 +117,8 @@ def pair_weights(taps: Array) -> Table:
 
 
 def lane_rounding(requantize: FixedPoint, channels: int) -> Fields | None:
-    """The struct `lanes_rounding`; None where a multiplier is a quarter or more."""
-    multiplier, shift = (np.broadcast_to(part, (channels,)).astype(np.int64) for part in (requantize.multiplier, requantize.shift))
+    """The struct `lanes_rounding`; None where a multiplier is a quarter or more. One multiplier for all channels, or several in turn."""
+    multiplier, shift = (np.resize(part, channels).astype(np.int64) for part in (requantize.multiplier, requantize.shift))
     shift = np.where(multiplier == 0, MOST_SHIFT, shift)
     if shift.min(initial=MOST_SHIFT) < LEAST_SHIFT:
         return None

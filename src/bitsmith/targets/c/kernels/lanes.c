@@ -15,6 +15,7 @@ typedef lanes lanes_weights;
 #else
 typedef struct { int32_t each[16]; } lanes;
 typedef struct { int16_t each[16]; } lanes_halves;              /* in the channels' own order */
+typedef struct { const int16_t *all; } lanes_weights;
 #endif
 
 /* From sums to codes: (sum * multiplier / 2**32 + half) / 2**shift + zero point, clamped. Tables are in the order of the lanes. */
@@ -107,17 +108,31 @@ KERNEL lanes lanes_subtract(lanes a, lanes b)
     return a;
 }
 
-KERNEL lanes lanes_quarter(lanes a)
+/* To the right, towards minus infinity. */
+KERNEL lanes lanes_shift(lanes a, int32_t bits)
 {
 #if defined(__AVX2__)
-    a.low = _mm256_srai_epi32(a.low, 2);
-    a.high = _mm256_srai_epi32(a.high, 2);
+    a.low = _mm256_sra_epi32(a.low, _mm_cvtsi32_si128(bits));
+    a.high = _mm256_sra_epi32(a.high, _mm_cvtsi32_si128(bits));
 #else
     for (int32_t i = 0; i < 16; i++) {
-        a.each[i] >>= 2;
+        a.each[i] >>= bits;
     }
 #endif
     return a;
+}
+
+KERNEL lanes lanes_all(int32_t number)
+{
+    lanes found;
+#if defined(__AVX2__)
+    found.low = found.high = _mm256_set1_epi32(number);
+#else
+    for (int32_t i = 0; i < 16; i++) {
+        found.each[i] = number;
+    }
+#endif
+    return found;
 }
 
 KERNEL lanes_halves lanes_widen(const uint8_t *codes)
@@ -171,6 +186,22 @@ KERNEL int32_t lanes_turns(int32_t number)
 KERNEL int32_t lanes_channel(int32_t lane)
 {
     return (lane & 3) | (lane & 4) << 1 | (lane & 8) >> 1;
+}
+
+/* Sixteen numbers of 0 and more times one factor. */
+KERNEL lanes lanes_multiply(lanes_halves numbers, int32_t factor)
+{
+    lanes found;
+#if defined(__AVX2__)
+    const __m256i none = _mm256_setzero_si256(), all = _mm256_set1_epi32(factor);
+    found.low = _mm256_mullo_epi32(_mm256_unpacklo_epi16(numbers.all, none), all);
+    found.high = _mm256_mullo_epi32(_mm256_unpackhi_epi16(numbers.all, none), all);
+#else
+    for (int32_t i = 0; i < 16; i++) {
+        found.each[i] = numbers.each[lanes_channel(i)] * factor;
+    }
+#endif
+    return found;
 }
 
 /* Two weights of each lane, [16][2]. */
@@ -233,14 +264,11 @@ KERNEL __m256i lanes_scale(__m256i sums, const int32_t *multiplier, const int32_
 }
 #endif
 
-/* Writes sixteen codes, or the first `count` of them; `channel`: the first of the sixteen. */
-KERNEL void lanes_finish(const struct lanes_rounding *how, lanes sums, int32_t channel, uint8_t *codes, int32_t count)
+/* Writes sixteen codes, number + zero point, clamped; or the first `count` of them. */
+KERNEL void lanes_pack(const struct lanes_rounding *how, lanes numbers, uint8_t *codes, int32_t count)
 {
-    const int32_t *multiplier = how->multiplier + channel, *half = how->half + channel, *shift = how->shift + channel;
 #if defined(__AVX2__)
-    const __m256i low = lanes_scale(sums.low, multiplier, half, shift);
-    const __m256i high = lanes_scale(sums.high, multiplier + 8, half + 8, shift + 8);
-    const __m256i packed = _mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16((int16_t)how->zero_point));
+    const __m256i packed = _mm256_adds_epi16(_mm256_packs_epi32(numbers.low, numbers.high), _mm256_set1_epi16((int16_t)how->zero_point));
     __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1));
     bytes = _mm_max_epu8(_mm_min_epu8(bytes, _mm_set1_epi8((char)how->high)), _mm_set1_epi8((char)how->low));
     if (count >= 16) {
@@ -252,11 +280,26 @@ KERNEL void lanes_finish(const struct lanes_rounding *how, lanes sums, int32_t c
     }
 #else
     for (int32_t i = 0; i < 16; i++) {
-        const int64_t product = (int64_t)sums.each[i] * multiplier[i];
-        const int32_t code = (((int32_t)(product >> 32) + half[i]) >> shift[i]) + how->zero_point;
+        const int32_t code = numbers.each[i] + how->zero_point;
         if (lanes_channel(i) < count) {
             codes[lanes_channel(i)] = (uint8_t)(code < how->low ? how->low : code > how->high ? how->high : code);
         }
     }
 #endif
+}
+
+/* From sums to codes; `channel`: the first of the sixteen. */
+KERNEL void lanes_finish(const struct lanes_rounding *how, lanes sums, int32_t channel, uint8_t *codes, int32_t count)
+{
+    const int32_t *multiplier = how->multiplier + channel, *half = how->half + channel, *shift = how->shift + channel;
+#if defined(__AVX2__)
+    sums.low = lanes_scale(sums.low, multiplier, half, shift);
+    sums.high = lanes_scale(sums.high, multiplier + 8, half + 8, shift + 8);
+#else
+    for (int32_t i = 0; i < 16; i++) {
+        const int64_t product = (int64_t)sums.each[i] * multiplier[i];
+        sums.each[i] = ((int32_t)(product >> 32) + half[i]) >> shift[i];
+    }
+#endif
+    lanes_pack(how, sums, codes, count);
 }

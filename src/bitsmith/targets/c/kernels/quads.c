@@ -4,19 +4,19 @@
  * channels in the order 0, 1, 8, 9, 2, 3, 10, 11, then the same from 4 on. AVX-512 VNNI multiplies and adds such bytes. AVX2 multiplies
  * pairs of 16 bits, which cannot overflow: codes and weights are widened before, the weights once for a row of pixels. */
 #if defined(__AVX512VNNI__) && defined(__AVX512F__)
-enum { quads_block = 8, quads_terms = 4 };                      /* pixels in turn; codes that are multiplied at once */
+enum { quads_block = 8 };                                       /* pixels in turn */
 typedef uint8_t quads_code;
 typedef int8_t quads_weight;
 typedef struct { __m512i all; } quads_sums;
 typedef struct { __m512i all; } quads_loaded;
 #elif defined(__AVX2__)
-enum { quads_block = 4, quads_terms = 2 };
+enum { quads_block = 4 };
 typedef int16_t quads_code;
 typedef int16_t quads_weight;
 typedef lanes quads_sums;
-typedef lanes_weights quads_loaded;
+typedef struct { lanes_weights first, second; } quads_loaded;
 #else
-enum { quads_block = 4, quads_terms = 4 };
+enum { quads_block = 4 };
 typedef uint8_t quads_code;
 typedef int8_t quads_weight;
 typedef struct { int32_t each[16]; } quads_sums;
@@ -72,19 +72,19 @@ KERNEL quads_sums quads_zero(void)
 #endif
 }
 
-/* `quads_terms` weights of each channel. */
+/* Four weights of each channel. */
 KERNEL quads_loaded quads_load(const quads_weight *weights)
 {
 #if defined(__AVX512VNNI__) && defined(__AVX512F__)
     return (quads_loaded){_mm512_loadu_si512(weights)};
 #elif defined(__AVX2__)
-    return lanes_weigh(weights);
+    return (quads_loaded){lanes_weigh(weights), lanes_weigh(weights + 32)};
 #else
     return (quads_loaded){weights};
 #endif
 }
 
-/* Adds `quads_terms` codes times as many weights of each channel. */
+/* Adds four codes times four weights of each channel. */
 KERNEL quads_sums quads_add(quads_sums sums, quads_loaded weights, const quads_code *codes)
 {
 #if defined(__AVX512VNNI__) && defined(__AVX512F__)
@@ -93,7 +93,7 @@ KERNEL quads_sums quads_add(quads_sums sums, quads_loaded weights, const quads_c
     sums.all = _mm512_dpbusd_epi32(sums.all, _mm512_set1_epi32(four), weights.all);
     return sums;
 #elif defined(__AVX2__)
-    return lanes_dot(sums, weights, codes);
+    return lanes_dot(lanes_dot(sums, weights.first, codes), weights.second, codes + 2);
 #else
     for (int32_t i = 0; i < 16; i++) {
         for (int32_t k = 0; k < 4; k++) {

@@ -60,7 +60,7 @@ KERNEL void x86_winograd_sums(const int16_t *turned, int32_t channels, const int
 /* Sixteen channels of a pixel. sums: four times what they ought to be, without the bias */
 KERNEL void x86_winograd_pixel(const struct x86_convolve *layer, lanes sums, int32_t channel, uint8_t *pixel)
 {
-    const lanes total = lanes_add(lanes_quarter(sums), lanes_load(layer->bias + channel));
+    const lanes total = lanes_add(lanes_shift(sums, 2), lanes_load(layer->bias + channel));
     lanes_finish(&layer->rounding, total, channel, pixel + channel, layer->out_channels - channel);
 }
 
