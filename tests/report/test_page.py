@@ -13,11 +13,11 @@ from pathlib import Path
 
 import chromium
 import pytest
-from made_up import HOSTILE, made_up
+from made_up import HOSTILE, confusion, made_up
 
 from bitsmith.errors import BitsmithError
 from bitsmith.report.page import draw_page, write_page
-from bitsmith.report.rows import Report
+from bitsmith.report.rows import Confusion, Report
 
 VOID = {"meta", "link", "input", "img", "br", "wbr"}
 needs_browser = pytest.mark.skipif(chromium.FOUND is None, reason="needs Chromium: apt-get install chromium")
@@ -135,6 +135,13 @@ def test_equal_answers_are_said_to_be_equal() -> None:
     same = replace(report.answers, confusion=replace(report.answers.confusion, after=report.answers.confusion.before))
     assert "No difference" in draw_page(replace(report, answers=same))
     assert "No difference" not in draw_page(report)
+
+
+def test_many_classes_with_hardly_a_change_are_said_to_have_none() -> None:
+    report, many, said = made_up(), confusion(30), "Of 30 classes, no count of answers changed"
+    same = replace(report.answers, confusion=Confusion(many.before, many.before))
+    assert said in draw_page(replace(report, answers=same))
+    assert said not in draw_page(replace(report, answers=replace(report.answers, confusion=many)))
 
 
 def test_five_hundred_layers_stay_small() -> None:
