@@ -144,7 +144,7 @@ def obstacle_of(node: ir.Node, operator: Operator, asked: Rule, slow: str) -> st
         return "the recipe keeps its activations in float"
     if operator.parameters(node) and asked.weights == FLOAT:
         return "the recipe keeps its weights in float"
-    if isinstance(asked.activations, str) and not parse_format(asked.activations).integral:
+    if isinstance(asked.activations, str) and asked.activations != DYNAMIC and not parse_format(asked.activations).integral:
         return ""               # arithmetic stays float, and what it reads and makes is rounded
     if operator.parameters(node) and isinstance(asked.weights, str) and not parse_format(asked.weights).integral:
         return f"its weights are {asked.weights}, which no integer arithmetic sums up"
