@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compiled_c import Case, assert_same_codes
+from compiled_c import SANITIZED, Case, assert_same_codes
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from random_programs import NARROW, Maker, random_case
