@@ -281,6 +281,8 @@ def refined(draft: Draft, target: str, steps: Steps) -> Quantized:
     """A draft with its recipe's refinements, as a result."""
     draft = refine_draft(draft, steps)
     plan = tell_of_pairs(draft.network, draft.plan) if draft.target.accepts.saturating_pairs else draft.plan
+    if any(name not in draft.network.graph.initializers for name in plan.encodings):
+        plan = replace(plan, made_with={**plan.made_with, "requantize": draft.target.arithmetic.words})
     return Quantized(draft.original, draft.network, plan, target, draft.statistics, calibrated=draft.data)
 
 

@@ -29,6 +29,14 @@ def test_a_multiplier_has_31_bits_and_is_as_near_as_they_allow(real: float) -> N
     assert abs(Fraction(int(multiplier), 2**int(shift)) - Fraction(real)) <= Fraction(real) / 2**31
 
 
+@given(st.floats(2.0**-31, 2.0**14), st.integers(8, 31))
+def test_a_shorter_multiplier_is_as_near_as_its_bits_allow(real: float, bits: int) -> None:
+    multiplier, shift = fixed_multiplier(np.asarray(min(real, 2.0**(bits - 1))), bits)
+    assert 2**(bits - 1) <= multiplier < 2**bits
+    exact = Fraction(min(real, 2.0**(bits - 1)))
+    assert abs(Fraction(int(multiplier), 2**int(shift)) - exact) <= exact / 2**bits
+
+
 @given(accumulators, useful)
 def test_a_product_is_rounded_once_with_ties_upward(value: int, real: float) -> None:
     product = multiply_fixed(np.asarray([value], np.int32), *fixed_multiplier(np.asarray(real)))

@@ -12,8 +12,8 @@ import onnx_ir as ir
 
 from bitsmith.analysis.advice import advise
 from bitsmith.analysis.changed_answers import changed_answers
-from bitsmith.analysis.cost import float_bytes
-from bitsmith.analysis.describe_layers import describe_layers, operand_bits, reads_codes
+from bitsmith.analysis.cost import float_bytes, multiply_accumulates
+from bitsmith.analysis.describe_layers import MOST_MACS, MOST_SAMPLES, describe_layers, operand_bits, reads_codes
 from bitsmith.analysis.describe_tensors import describe_tensors
 from bitsmith.analysis.energy import FLOAT32, INT8, SOURCE, energy
 from bitsmith.analysis.engines import Subject
@@ -21,8 +21,10 @@ from bitsmith.analysis.evaluate import Evaluation
 from bitsmith.analysis.fingerprint import fingerprint
 from bitsmith.analysis.latency import blank_sample, measure_latency
 from bitsmith.analysis.measure_values import ENGINE, measure_values
+from bitsmith.analysis.requantize import compare_requantization
 from bitsmith.calibration.collection import Collection
 from bitsmith.calibration.statistics import Statistics
+from bitsmith.integer.instructions import FLOAT32 as FLOAT_ARITHMETIC
 from bitsmith.loading.data import Data
 from bitsmith.planning.plan import Plan
 from bitsmith.report.rows import Answers, Confusion, Figure, Layer, Report, Sensitive, Tried
@@ -163,6 +165,14 @@ def answers(given: Material) -> Answers:
     return Answers(confusion, tuple(changed), differing, seen, tuple(given.data.classes))
 
 
+def requantized(given: Material) -> Iterator[str]:
+    """What rounding by integers alone changes, on a few samples; of plans for a target that does so."""
+    macs = sum(multiply_accumulates(node) or 0 for node in given.network.graph)
+    samples = min(MOST_SAMPLES, MOST_MACS // max(1, macs))
+    if given.data is not None and samples and given.plan.made_with["requantize"] != FLOAT_ARITHMETIC.words:
+        yield compare_requantization(given.quantized, given.data.limit(samples))
+
+
 def origins(given: Material, samples: int) -> Iterator[tuple[str, str]]:
     """What it takes to make everything again, and which engine each number is from."""
     made, after = given.plan.made_with, given.after
@@ -177,6 +187,8 @@ def origins(given: Material, samples: int) -> Iterator[tuple[str, str]]:
         yield "recipe", f"{made['recipe'].get('name', '')} (below)"
     if "target" in made:
         yield "target", str(made["target"])
+    if "requantize" in made:
+        yield "requantization", "; ".join([str(made["requantize"]), *requantized(given)])
     for step in made.get("tried", ()):
         gain = f"{step['gain_db'] or 0:+.2f} dB on the calibration data in {step['seconds']:.1f} s"
         gained = "no time was left" if step["gain_db"] is None else gain

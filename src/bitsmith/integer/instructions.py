@@ -1,7 +1,7 @@
 """The instructions of the integer program: everything that a quantized network can be made of. Targets print a kernel for each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -19,9 +19,9 @@ from bitsmith.integer.selection import ArgMax
 from bitsmith.numerics.formats import Array
 
 __all__ = [
-    "FIXED_POINT", "FLOAT32", "AddRescaled", "ArgMax", "Arithmetic", "AveragePool", "Blend", "CallFloat", "Clamp", "Concatenate",
-    "Constant", "Convolve", "Dequantize", "Gather", "Instruction", "Interpolate", "LayerNormalize", "LookUp", "MatrixMultiply",
-    "MaxPool", "Mean", "MultiplyRescaled", "Quantize", "Rescale", "Reshape", "Softmax", "Take", "Transpose",
+    "FIXED_POINT", "FLOAT32", "SHIFT", "AddRescaled", "ArgMax", "Arithmetic", "AveragePool", "Blend", "CallFloat", "Clamp",
+    "Concatenate", "Constant", "Convolve", "Dequantize", "Gather", "Instruction", "Interpolate", "LayerNormalize", "LookUp",
+    "MatrixMultiply", "MaxPool", "Mean", "MultiplyRescaled", "Quantize", "Rescale", "Reshape", "Softmax", "Take", "Transpose",
 ]
 
 
@@ -43,6 +43,7 @@ class Instruction(Protocol):
 class Arithmetic:
     """How everything that is not exact is rounded: one choice for a whole program.
 
+    words       how accumulators become codes, for people
     requantize  (multiplier, codes) -> the way from accumulators to codes
     product     the same for the product of two activations
     total       of AddRescaled
@@ -50,11 +51,15 @@ class Arithmetic:
     """
 
     name: str
+    words: str
     requantize: type[Requantize]
     product: Callable[..., Requantize]
     total: type[Total]
     average: type[Average]
 
 
-FLOAT32 = Arithmetic("float32", FloatScale, partial(FloatScale, zero_first=True), FloatTotal, FloatAverage)
-FIXED_POINT = Arithmetic("fixed_point", FixedPoint, FixedPoint.of, FixedTotal, FixedAverage)
+FLOAT32 = Arithmetic("float32", "float scale, ties to even", FloatScale, partial(FloatScale, zero_first=True), FloatTotal, FloatAverage)
+FIXED_POINT = Arithmetic(
+    "fixed_point", "integer multiplier of 31 bits and shift, rounded once, ties upward", FixedPoint, FixedPoint.of, FixedTotal,
+    FixedAverage)
+SHIFT = replace(FIXED_POINT, words="shift alone, as scales are powers of two, rounded once, ties upward")

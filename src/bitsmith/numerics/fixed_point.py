@@ -5,21 +5,20 @@ import numpy as np
 from bitsmith.numerics.formats import Array
 
 MULTIPLIER_BITS = 31
-LARGEST_REAL = 2.0**MULTIPLIER_BITS - 1      # times any integer but 0, it is beyond every code
 
 
-def fixed_multiplier(real: Array) -> tuple[Array, Array]:
-    """Positive reals -> (multiplier int32 in [2**30, 2**31), shift) with real ~ multiplier * 2**-shift.
+def fixed_multiplier(real: Array, bits: int = MULTIPLIER_BITS) -> tuple[Array, Array]:
+    """Positive reals -> (multiplier int32 in [2**(bits - 1), 2**bits), shift) with real ~ multiplier * 2**-shift.
 
-    The relative error is at most 2**-31. A real below 2**-32 has no useful multiplier: it becomes (0, 0). One of 2**31 or
-    more becomes 2**31 - 1, which saturates as well.
+    The relative error is at most 2**-bits. A real below 2**-32 has no useful multiplier: it becomes (0, 0). One of 2**bits or
+    more becomes 2**bits - 1: times any integer but 0, that is beyond every code of 8 bits, or of as many as the multiplier has.
     """
-    mantissa, exponent = np.frexp(np.minimum(np.asarray(real, np.float64), LARGEST_REAL))
-    multiplier = np.rint(np.ldexp(mantissa, MULTIPLIER_BITS)).astype(np.int64)
-    carried = multiplier == 2**MULTIPLIER_BITS
+    mantissa, exponent = np.frexp(np.minimum(np.asarray(real, np.float64), 2.0**bits - 1))
+    multiplier = np.rint(np.ldexp(mantissa, bits)).astype(np.int64)
+    carried = multiplier == 2**bits
     multiplier = np.where(carried, multiplier >> 1, multiplier)
-    shift = MULTIPLIER_BITS - exponent - carried
-    useless = (shift > MULTIPLIER_BITS + 31) | (multiplier == 0)
+    shift = bits - exponent - carried
+    useless = (shift > bits + 31) | (multiplier == 0)
     return np.where(useless, 0, multiplier).astype(np.int32), np.where(useless, 0, shift).astype(np.int32)
 
 

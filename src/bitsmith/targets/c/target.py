@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from bitsmith.errors import BitsmithError, TargetError
 from bitsmith.files import write_atomically
-from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, Arithmetic
+from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, SHIFT, Arithmetic
 from bitsmith.loading.to_onnx import save
 from bitsmith.planning.accepts import Accepts
 from bitsmith.planning.plan import Plan
@@ -73,7 +73,7 @@ class CTarget:
     @property
     def arithmetic(self) -> Arithmetic:
         """How the integer program rounds that the C equals."""
-        return FLOAT32 if self.rounding == "float" else FIXED_POINT
+        return {"float": FLOAT32, "shift": SHIFT}.get(self.rounding, FIXED_POINT)
 
     @property
     def accepts(self) -> Accepts:
