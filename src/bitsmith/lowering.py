@@ -116,6 +116,8 @@ def reason_for_float(lowering: Lowering, node: ir.Node, operator: Operator | Non
         return f"there is no integer arithmetic for {node.op_type}"
     if node.name in lowering.floats:
         return "the plan leaves it in float"
+    if operator.without_float(node) and lowering.arithmetic is not FIXED_POINT:
+        return f"{node.op_type} is integers only where all rounding is"
     moving, placing, result = operator.flow is Flow.INPUT_TO_OUTPUT, operator.flow is Flow.TO_PLACES, node.outputs[0]
     operands = [v for v in (node.inputs[:1] if moving or operator.without_float(node) else node.inputs) if v is not None and is_float(v)]
     in_float = [v.name for v in operands if not lowering.is_coded(v)]

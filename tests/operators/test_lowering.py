@@ -151,7 +151,7 @@ def test_dynamic_plans_have_no_program() -> None:
 
 def test_every_float_node_has_a_reason() -> None:
     program = Chain.of(networks.attention()).program
-    assert program.in_float["/weights"] == "there is no integer arithmetic for Softmax"
+    assert program.in_float["/weights"] == "Softmax is integers only where all rounding is"
     assert program.in_float["/q_out"] == "'q_matmul' stays float"
     assert all(program.in_float.values())
 
