@@ -11,7 +11,7 @@ from bitsmith.calibration.ranges import Placing, Range, parse_estimator
 from bitsmith.calibration.statistics import Statistics
 from bitsmith.errors import StatisticsError
 from bitsmith.graph import constant
-from bitsmith.numerics import Format
+from bitsmith.numerics import Format, Integer
 from bitsmith.numerics.encoding import Encoding, spanning
 from bitsmith.operators import is_clamp, operator_of
 from bitsmith.operators.raw import as_it_comes
@@ -107,8 +107,8 @@ def encode_group(
 
 
 def known_beforehand(leaders: list[ir.Value], format: Format) -> Encoding | None:
-    """The encoding that an operator's results have whatever the data; None for all others."""
-    node = leaders[0].producer() if len(leaders) == 1 else None
+    """The encoding that an operator's results have whatever the data; None for all others, and for numbers that are not integers."""
+    node = leaders[0].producer() if len(leaders) == 1 and isinstance(format, Integer) else None
     operator = None if node is None else operator_of(node)
     return None if operator is None or operator.encode is None else operator.encode(format)
 
