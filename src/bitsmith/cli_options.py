@@ -36,7 +36,8 @@ PerChannel = Annotated[bool, typer.Option("--per-channel", metavar="", help="Loo
 ChannelsOf = Annotated[list[str] | None, typer.Option(metavar="NAME", show_default=False, help=(
     "Count the channels of this value only, where --per-channel would be too much. Repeat for several."))]
 RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help="A recipe's name or a .toml file.")]
-TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help="Where it will run: onnxruntime, tensorrt, onnx or c.")]
+TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help=(
+    "Where it will run: onnxruntime (or onnxruntime:qoperator), tensorrt, onnx, qonnx or c."))]
 RawInput = Annotated[str | None, typer.Option("--raw-input", metavar="TYPE", show_default=False, help=(
     "Take the sensor's own numbers: uint8 pixels or int16 samples (uint8, int8, uint16, int16). What made them real numbers goes into the "
     "network: see --normalize."))]
@@ -46,7 +47,7 @@ Normalize = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", show_d
 EndWith = Annotated[str | None, typer.Option("--end-with", metavar="END", show_default=False, help=(
     "End the network with arg-max (the class's number comes out) or softmax."))]
 Requantize = Annotated[str | None, typer.Option(metavar="WAY", show_default=False, help=(
-    "How C rounds accumulators: by multiplier, shift (then all scales are powers of two) or float."))]
+    "How accumulators are rounded: by shift, then all scales are powers of two; in C also by multiplier or float."))]
 Compute = Annotated[str | None, typer.Option(metavar="WAY", show_default=False, help=(
     "How C computes: in integer, or in float, with weights as they are planned."))]
 Ends = Annotated[str | None, typer.Option("--ends", metavar="FORMAT", show_default=False, help=(

@@ -99,10 +99,11 @@ def chosen_target(target: str, requantize: str | None, compute: str | None = Non
         if requantize is not None:
             raise BitsmithError("What computes in float rounds no accumulators: leave --requantize out.")
         return f"{target}{',' if ':' in target else ':'}compute-float"
-    if requantize is None or (is_c(target) and requantize == "multiplier"):
+    if requantize is None or requantize == ("multiplier" if is_c(target) else "shift"):
         return target
     if not is_c(target) or requantize not in ("shift", "float"):
-        raise BitsmithError(f"Target '{target}' cannot requantize by {requantize!r}; C can by multiplier, shift or float (--target c).")
+        raise BitsmithError(f"Target '{target}' cannot requantize by {requantize!r}; C can by multiplier, shift or float (--target c), "
+                            "all others by shift.")
     return f"{target}{',' if ':' in target else ':'}{requantize}"
 
 

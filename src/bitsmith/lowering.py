@@ -39,6 +39,7 @@ class Lowering:
     floats  nodes that the plan leaves in float
     made    names of the values that exist, clamped ones that exist nowhere included
     reals   name of a value that is codes -> name of the same in real numbers
+    sites   name of a node that became integer instructions of its own -> how it was seen
     """
 
     encodings: Mapping[str, Encoding]
@@ -48,6 +49,7 @@ class Lowering:
     made: set[str]
     instructions: list[Instruction | CallFloat] = field(default_factory=list)
     reals: dict[str, str] = field(default_factory=dict)
+    sites: dict[str, Site] = field(default_factory=dict)
 
     def is_coded(self, value: ir.Value) -> bool:
         return value.name in self.encodings
@@ -75,6 +77,19 @@ def lower(network: ir.Model, plan: Plan, *, arithmetic: Arithmetic = FLOAT32) ->
 
     Raises LoweringError where the plan leaves ranges to be found at run time: integers need them beforehand.
     """
+    lowering, graph = lower_nodes(network, plan, arithmetic), network.graph
+    inputs = {v.name or "": lowering.encodings.get(v.name or "") for v in graph.inputs}
+    codes = {name: e for name, e in lowering.encodings.items() if name in lowering.made}
+    return Program(needed(lowering.instructions, graph), inputs, tuple(v.name or "" for v in graph.outputs), codes)
+
+
+def integer_sites(network: ir.Model, plan: Plan) -> Mapping[str, Site]:
+    """The nodes that the integer program has integer instructions for, tables excepted, by name. Raises LoweringError as `lower` does."""
+    return lower_nodes(network, plan, FLOAT32).sites
+
+
+def lower_nodes(network: ir.Model, plan: Plan, arithmetic: Arithmetic) -> Lowering:
+    """Every node in turn."""
     if plan.dynamic:
         raise LoweringError(f"The range of '{min(plan.dynamic)}' is found at run time: there is no integer program; use a static recipe.")
     graph = network.graph
@@ -84,9 +99,7 @@ def lower(network: ir.Model, plan: Plan, *, arithmetic: Arithmetic = FLOAT32) ->
     for node in graph:
         if not already_made(lowering, node):
             lower_node(lowering, node)
-    inputs = {v.name or "": encodings.get(v.name or "") for v in graph.inputs}
-    codes = {name: e for name, e in encodings.items() if name in lowering.made}
-    return Program(needed(lowering.instructions, graph), inputs, tuple(v.name or "" for v in graph.outputs), codes)
+    return lowering
 
 
 def already_made(lowering: Lowering, node: ir.Node) -> bool:
@@ -102,7 +115,9 @@ def lower_node(lowering: Lowering, node: ir.Node) -> None:
     reason = reason_for_float(lowering, node, operator)
     if operator is not None and operator.lower is not None and not reason:
         try:
-            lowering.add(operator.lower(site_of(lowering, node)))
+            site = site_of(lowering, node)
+            lowering.add(operator.lower(site))
+            lowering.sites[node.name or ""] = site
             cover_clamps(lowering, result)
             return
         except LoweringError as problem:

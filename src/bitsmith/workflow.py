@@ -37,6 +37,7 @@ from bitsmith.report.rows import Sensitive
 from bitsmith.rewrites.fold_constants import fold_constants
 from bitsmith.rewrites.simplify import simplify
 from bitsmith.targets import target_named
+from bitsmith.targets.onnx.read_quants import without_quants
 
 Progress = Callable[[int, int | None], None]
 Steps = Callable[[str], AbstractContextManager[Progress | None]]
@@ -57,7 +58,7 @@ def load(source: Any, example_inputs: Any = None) -> ir.Model:
 
     Raises LoadError, saying what is wrong with which part.
     """
-    network = from_onnx.load(source, example_inputs)
+    network = without_quants(from_onnx.load(source, example_inputs))
     if fold_constants(network.graph) and any(value.shape is None for node in network.graph for value in node.outputs):
         network = from_onnx.load(network)       # shapes that follow from numbers which had to be computed first
     simplify(network)
@@ -283,6 +284,7 @@ def refined(draft: Draft, target: str, steps: Steps) -> Quantized:
     plan = tell_of_pairs(draft.network, draft.plan) if draft.target.accepts.saturating_pairs else draft.plan
     if any(name not in draft.network.graph.initializers for name in plan.encodings):
         plan = replace(plan, made_with={**plan.made_with, "requantize": draft.target.arithmetic.words})
+    plan = draft.target.explain(draft.network, plan)
     return Quantized(draft.original, draft.network, plan, target, draft.statistics, calibrated=draft.data)
 
 

@@ -1,6 +1,6 @@
 """The engines that numbers come from: onnxruntime with its optimiser, not optimised (simulated), the integer program in two arithmetics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ from bitsmith.numerics.formats import Array
 from bitsmith.rewrites.fold_constants import fold_constants
 from bitsmith.running.session import Session
 from bitsmith.targets.onnx.extract import Extraction, extract_quantization
+from bitsmith.targets.onnx.read_quants import without_quants
+from bitsmith.targets.onnx.spell_out import spelled_out
 
 Engine = Callable[[Mapping[str, Array]], dict[str, Array]]
 ENGINES = ("onnxruntime", "simulated", "program", "program-fixed-point")
@@ -34,8 +36,25 @@ class Subject:
 
     @cached_property
     def normal(self) -> ir.Model:
-        """In normal form."""
-        return load(self.runnable)
+        """In normal form; with Q/DQ for QONNX's Quant nodes."""
+        return self._read[0]
+
+    @property
+    def executable(self) -> Path | ir.Model:
+        """What onnxruntime is given: the file just as it is written, unless it holds Quant nodes, which onnxruntime does not know."""
+        return self._read[1]
+
+    @cached_property
+    def simulated(self) -> Path | ir.Model:
+        """The same with Q/DQ for operators on codes, of which onnxruntime without its optimiser has no simulation."""
+        spelled = spelled_out(self.normal)
+        return self.executable if spelled is self.normal else spelled
+
+    @cached_property
+    def _read(self) -> tuple[ir.Model, Path | ir.Model]:
+        plain = load(self.runnable)
+        normal = without_quants(plain)
+        return normal, self.runnable if normal is plain else normal
 
     @cached_property
     def extraction(self) -> Extraction:
@@ -62,7 +81,11 @@ class Subject:
             return self.program.run
         if name == "program-fixed-point":
             return lower(self.extraction.network, self.extraction.plan, arithmetic=FIXED_POINT).run
-        return Session(self.runnable, optimise=name == "onnxruntime").run
+        return self.session(name).run
+
+    def session(self, name: str, watch: Sequence[str] | None = None) -> Session:
+        """One of the two engines that onnxruntime is."""
+        return Session(self.executable, watch) if name == "onnxruntime" else Session(self.simulated, watch, optimise=False)
 
     def codes_engines(self) -> tuple[dict[str, Callable[[Mapping[str, Array]], Ran]], list[str]]:
         """(engine -> run, values): every engine on the codes of all values of the file, and on its outputs."""
@@ -70,7 +93,7 @@ class Subject:
         known = set(program.inputs) | {name for instruction in program.instructions for name in made(instruction)}
         names = {real: codes for real, codes in self.extraction.code_names.items() if real in known}
         watched = [*names.values(), *program.outputs]
-        sessions = {name: Session(self.runnable, watched, optimise=name == "onnxruntime") for name in ("simulated", "onnxruntime")}
+        sessions = {name: self.session(name, watched) for name in ("simulated", "onnxruntime")}
 
         def run_program(batch: Mapping[str, Array]) -> Ran:
             found = program.codes(batch, list(dict.fromkeys([*names, *program.outputs])))

@@ -33,7 +33,7 @@ class Latency:
 
 def measure_latency(before: Subject, after: Subject, sample: Mapping[str, Array]) -> Latency:
     """Run both with one sample, first once unmeasured, then by turns. Raises DataError where the sample does not fit."""
-    sessions = [Session(subject.runnable, threads=1) for subject in (before, after)]
+    sessions = [Session(subject.executable, threads=1) for subject in (before, after)]
     taken: tuple[list[float], list[float]] = [], []
     for session in sessions:
         session.run(sample)

@@ -76,7 +76,7 @@ def measure_values(network: ir.Model, quantized: Subject, batches: Iterable[Mapp
     names = list(watched)
     found = {name: Measured(carried.plan.encodings[name] if name in carried.code_names else None) for name in names}
     before = Session(network, names)
-    after = Session(quantized.runnable, list(watched.values()), optimise=False)
+    after = quantized.session("simulated", list(watched.values()))
     size = samples_at_once(network.graph, names)
     for piece in (piece for batch in batches for piece in split(batch, size)):
         reals, there = before.run(piece), after.run(piece)

@@ -19,7 +19,7 @@ class Accepts:
     """target              its name, for messages
     activations, weights   formats, most welcome first: a bare width takes the first that has it
     floats                 float arithmetic is at hand, so that codes are asked for only where they help
-    zero_points            activations may have zero points other than 0
+    zero_points            activations may have zero points other than 0; else values of both signs take signed formats
     blocked_weights        weights may have several scales within a channel
     dynamic                activation ranges may be found at run time
     ends_in_float          operators whose integer kernel needs no encoding of its output
@@ -49,13 +49,17 @@ class Accepts:
         widths = self.packs_in_blocks if len(weight.blocks.sizes) > 1 else self.packs
         return next((width for width in widths if width >= weight.format.held_bits), 8 * weight.format.storage.itemsize)
 
-    def choose(self, choice: str | int, role: str, owner: str) -> Format:
-        """The format for a width or a format's name. Raises TargetError naming the owner when there is none."""
+    def choose(self, choice: str | int, role: str, owner: str, *, negative: bool = False) -> Format:
+        """The format for a width, of values that may be negative, or for a format's name.
+
+        Raises TargetError naming the owner when there is none.
+        """
         offered: tuple[str, ...] = getattr(self, role)
         if isinstance(choice, int):
             for name in offered:
-                if parse_format(name).bits == choice:
-                    return parse_format(name)
+                format = parse_format(name)
+                if format.bits == choice and (format.lowest < 0 or self.zero_points or not negative):
+                    return format
         elif parse_format(choice).name.replace("-restricted", "").replace("-away", "") in offered:
             return parse_format(choice)
         wanted = f"{choice} bits" if isinstance(choice, int) else choice

@@ -90,7 +90,8 @@ def encode_group(
     """One encoding for values that share, and the reason for it."""
     leaders = sources(group)
     asked = widest((settings_of(v, placement, recipe) for v in leaders), accepts, leaders[0].name or "")
-    format = accepts.choose(asked.activations or 8, "activations", f"Value '{leaders[0].name}'")
+    negative = not accepts.zero_points and find_range(leaders, statistics, lambda s: Range(s.minimum, s.maximum)).low < 0
+    format = accepts.choose(asked.activations or 8, "activations", f"Value '{leaders[0].name}'", negative=negative)
     raw = as_it_comes(leaders[0]) if len(leaders) == 1 else None
     if raw is not None and raw.format == format and suits(raw, asked, accepts):
         return raw, f"{format.name}: the raw input as it comes"

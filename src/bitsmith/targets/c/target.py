@@ -87,6 +87,10 @@ class CTarget:
     def choices(self) -> Choices:
         return Choices(self.rounding, self.flavour, self.channels_last, self.compute, self.math_curves)
 
+    def explain(self, network: ir.Model, plan: Plan) -> Plan:
+        """The plan has it all."""
+        return plan
+
     def build(self, network: ir.Model, plan: Plan) -> ir.Model:
         """The network with Q/DQ; its roundings are those of onnxruntime, so that single codes may differ from the C."""
         return self.simulate(network, plan)

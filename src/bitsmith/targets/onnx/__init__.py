@@ -1,9 +1,11 @@
-"""ONNX files with QuantizeLinear and DequantizeLinear. Each target is a description of what its runtime takes."""
+"""ONNX files with QuantizeLinear and DequantizeLinear, or QONNX's Quant. Each target is a description of what its runtime takes."""
 
 from bitsmith.planning.accepts import Accepts
 from bitsmith.targets.onnx.float_weights import unpack_at_loading
 from bitsmith.targets.onnx.forms import ENDS_IN_FLOAT, faster_in_float
 from bitsmith.targets.onnx.layout import keep_channels_last
+from bitsmith.targets.onnx.qoperators import KERNELS, OF_ONNX
+from bitsmith.targets.onnx.quant_nodes import insert_quants
 from bitsmith.targets.onnx.set_apart import keep_products_apart
 from bitsmith.targets.onnx.target import OnnxTarget
 
@@ -25,6 +27,7 @@ ONNXRUNTIME = OnnxTarget(
         faster_in_float=faster_in_float,
     ),
     moves_codes=True,
+    qoperators=KERNELS,
     refinements=(unpack_at_loading, keep_products_apart, keep_channels_last),
 )
 TENSORRT = OnnxTarget(
@@ -37,5 +40,14 @@ STANDARD = OnnxTarget(        # onnxruntime 1.31 fuses codes of 2 bits into kern
         "onnx", activations=(*UNSIGNED, *SIGNED, *LONG, *SIGNS, *FLOATS), weights=(*SIGNED, *UNSIGNED, *FLOATS, *POWERS, *SIGNS),
         packs=(4,), packs_in_blocks=(2, 4), ends_in_float=ENDS_IN_FLOAT, saturating_pairs=True,
     ),
+    qoperators=OF_ONNX,
 )
-TARGETS = {t.accepts.target: t for t in (ONNXRUNTIME, TENSORRT, STANDARD)}
+WIDTHS = range(2, 17)
+QONNX = OnnxTarget(
+    Accepts(
+        "qonnx", activations=tuple(f"{sign}int{bits}" for bits in WIDTHS for sign in ("u", "")),
+        weights=tuple(f"int{bits}" for bits in WIDTHS), zero_points=False, dynamic=False, ends_in_float=ENDS_IN_FLOAT,
+    ),
+    written=insert_quants,
+)
+TARGETS = {t.accepts.target: t for t in (ONNXRUNTIME, TENSORRT, STANDARD, QONNX)}

@@ -12,8 +12,10 @@ from bitsmith.numerics import Blocks, Encoding, Format, Integer
 from bitsmith.numerics.formats import Array
 from bitsmith.numerics.signs import BINARY
 from bitsmith.planning.plan import Plan
+from bitsmith.rewrites.edits import add_constant
 from bitsmith.targets.onnx.constants import FORMATS, codes_in
 from bitsmith.targets.onnx.insert import ON_CODES, SIGN
+from bitsmith.targets.onnx.spell_out import spelled_out
 
 
 @dataclass
@@ -41,12 +43,13 @@ class Extraction:
 
 
 def extract_quantization(model: ir.Model) -> Extraction:
-    """Network and plan of a Q/DQ file, ours or anybody's; the model itself is not touched.
+    """Network and plan of a file with Q/DQ or QOperators, ours or anybody's; the model itself is not touched.
 
     A Q/DQ pair becomes the encoding of the value before it, a DQ behind stored codes the encoding of that constant, movements on
     codes move reals. Pairs that are not understood (computed scales, a DQ that disagrees with its Q) stay in the network.
     """
-    network = model.clone()
+    network = spelled_out(model)
+    network = network.clone() if network is model else network
     reader = Reader(network.graph)
     for node in list(network.graph):
         STEPS.get(node.op_type, move_reals)(reader, node)
@@ -121,7 +124,7 @@ def pass_sum(reader: Reader, node: ir.Node) -> None:
 
 
 def read_clip(reader: Reader, node: ir.Node) -> None:
-    """A Clip on codes narrows the format."""
+    """A Clip on codes narrows the format, or is one of real numbers where no format ends there."""
     known = reader.codes.get(node.inputs[0]) if node.inputs[0] is not None else None
     low, high = integers(input_at(node, 1)), integers(input_at(node, 2))
     value, encoding = known or (None, None)
@@ -131,12 +134,34 @@ def read_clip(reader: Reader, node: ir.Node) -> None:
         reader.codes[node.outputs[0]] = (value, Encoding(BINARY, np.ones((), np.float32), np.zeros((), np.int32)))      # a DQ has the scale
         reader.code_names[value] = node.outputs[0].name or ""
         return
-    bits = (high[0] - low[0] + 1).bit_length() - 1
-    restricted = 2**bits != high[0] - low[0] + 1
-    format = Integer(max(2, bits + restricted), signed=low[0] < 0, restricted=restricted)
-    if (format.lowest, format.highest) == (low[0], high[0]):
-        reader.codes[node.outputs[0]] = (value, Encoding(format, encoding.scale, encoding.zero_point, encoding.blocks))
-        reader.code_names[value] = node.outputs[0].name or ""
+    format = ending_at(low[0], high[0])
+    if format is not None:
+        encoding = Encoding(format, encoding.scale, encoding.zero_point, encoding.blocks)
+    else:
+        value = clip_reals(reader, node, value, [encoding.dequantize(np.asarray(end[0])) for end in (low, high)])
+    reader.codes[node.outputs[0]] = (value, encoding)
+    reader.code_names[value] = node.outputs[0].name or ""
+
+
+def ending_at(low: int, high: int) -> Integer | None:
+    """The format with these lowest and highest codes; None where there is none."""
+    bits = (high - low + 1).bit_length() - 1
+    restricted = 2**bits != high - low + 1
+    if restricted and low >= 0:
+        return None
+    format = Integer(max(2, bits + restricted), signed=low < 0, restricted=restricted)
+    return format if (format.lowest, format.highest) == (low, high) else None
+
+
+def clip_reals(reader: Reader, node: ir.Node, value: ir.Value, ends: list[Array]) -> ir.Value:
+    """The value between the ends, under its name; what comes before needs no codes, since clamps are part of the codes behind them."""
+    name = real_name(node.outputs[0])
+    value.name = f"{name}_unclipped" if value.name == name else value.name
+    bounds = [add_constant(reader.graph, f"{name}_end", np.asarray(end, np.float32)) for end in ends]
+    real = ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
+    reader.graph.insert_before(node, ir.Node("", "Clip", [value, *bounds], outputs=[real], name=f"{node.name}_of_reals"))
+    reader.code_names.pop(value, None)
+    return real
 
 
 def read_dynamic(reader: Reader, node: ir.Node) -> None:
@@ -241,11 +266,10 @@ def move_reals(reader: Reader, node: ir.Node) -> None:
 
 
 def real_name(codes: ir.Value) -> str:
-    """The name that moved codes had before they were codes: that of the DQ behind them, or their own without the suffix."""
-    decoded = [n.outputs[0] for n in codes.consumers() if n.op_type == "DequantizeLinear"]
-    if decoded:
-        return decoded[0].name or ""
-    return (codes.name or "").removesuffix("_quantized")
+    """The name that moved codes had before they were codes: their own without the suffix, or that of the DQ behind them."""
+    name = codes.name or ""
+    decoded = [n.outputs[0].name or "" for n in codes.consumers() if n.op_type == "DequantizeLinear"]
+    return decoded[0] if decoded and not name.endswith("_quantized") else name.removesuffix("_quantized")
 
 
 STEPS = {

@@ -1,10 +1,12 @@
 """Puts QuantizeLinear and DequantizeLinear into a copy of a network, where a plan has encodings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bitsmith.errors import PlanError, TargetError
 from bitsmith.graph import activations, attribute, constant, input_at
@@ -26,12 +28,14 @@ SIGN = Encoding(Integer(8), np.asarray(SMALLEST_SCALE, np.float32), np.asarray(1
 
 @dataclass
 class Writer:
-    """The graph that is being changed, and the names it has."""
+    """The graph that is being changed, the names it has, and by name of a value: its codes, with their scale and zero point."""
 
     graph: ir.Graph
     moves_codes: bool
     stored_bits: Callable[[Encoding], int]
+    kernels: "Kernels | None" = None
     names: set[str] = field(default_factory=set)
+    coded: dict[str, tuple[ir.Value, list[ir.Value]]] = field(default_factory=dict)
 
     def fresh(self, name: str) -> str:
         """The name, with underscores behind it where the network has it already."""
@@ -59,7 +63,10 @@ class Writer:
                  attributes: dict[str, int] | None = None) -> None:
         """A node behind `after`, or at the beginning."""
         attrs = [ir.AttrInt64(k, v) for k, v in (attributes or {}).items()]
-        node = ir.Node("", op_type, inputs, attrs, outputs=outputs, name=self.fresh(f"{outputs[0].name}_{op_type}"))
+        self.put(after, ir.Node("", op_type, inputs, attrs, outputs=outputs, name=self.fresh(f"{outputs[0].name}_{op_type}")))
+
+    def put(self, after: ir.Node | None, node: ir.Node) -> None:
+        """The node behind `after`, or at the beginning."""
         if after is not None:
             self.graph.insert_after(after, node)
         elif len(self.graph):
@@ -68,8 +75,21 @@ class Writer:
             self.graph.append(node)
 
 
+class Kernels(Protocol):
+    """Integer operators that compute codes, so that no Q is needed."""
+
+    def make_codes(self, writer: Writer, value: ir.Value, scales: list[ir.Value]) -> ir.Value | None:
+        """The codes of a value; None where it needs a Q."""
+        ...
+
+    def end_in_real(self, writer: Writer, values: Mapping[str, ir.Value]) -> None:
+        """Put those in that read codes and compute real numbers."""
+        ...
+
+
 def insert_quantization(
-    network: ir.Model, plan: Plan, *, moves_codes: bool, stored_bits: Callable[[Encoding], int] = bits_for_kernels
+    network: ir.Model, plan: Plan, *, moves_codes: bool, stored_bits: Callable[[Encoding], int] = bits_for_kernels,
+    kernels: Kernels | None = None
 ) -> ir.Model:
     """A copy of the network with Q/DQ at every value that has an encoding. The network itself is not touched.
 
@@ -77,26 +97,40 @@ def insert_quantization(
     in `stored_bits` each.
     Raises PlanError where the plan names values that the network does not have, TargetError where ONNX cannot store an encoding.
     """
-    model = network.clone()
-    model.ir_version = max(model.ir_version, IR_VERSION)
-    values = {v.name or "": v for v in activations(model.graph)} | dict(model.graph.initializers)
-    missing = (plan.encodings.keys() | plan.dynamic) - values.keys()
-    if missing:
-        raise PlanError(f"The plan has '{min(missing)}' and the network does not; make the plan for this network.")
-    writer = Writer(model.graph, moves_codes, stored_bits, {*values, *(n.name or "" for n in model.graph)})
-    for name, value in values.items():
+    model, values = copy_for(network, plan)
+    writer = Writer(model.graph, moves_codes, stored_bits, kernels, names_in(model.graph))
+    for name, value in sorted(values.items(), key=lambda item: constant(item[1]) is None):      # constants first
         if name in plan.dynamic:
             quantize_dynamically(writer, value)
         elif name in plan.encodings and constant(value) is not None:
             quantize_constant(writer, value, plan.encodings[name])
         elif name in plan.encodings:
             quantize_value(writer, value, plan.encodings[name])
+    if kernels is not None:
+        kernels.end_in_real(writer, values)
+        RemoveUnusedNodesPass()(model)
     drop_unread(model.graph)
     if any(v.dtype in (ir.DataType.INT2, ir.DataType.UINT2) for v in model.graph.initializers.values()):
         model.ir_version, model.graph.opset_imports[""] = (max(pair) for pair in zip(
             TWO_BITS, (model.ir_version, model.graph.opset_imports.get("", 0)), strict=True))
     write_averages(model.graph, writer.fresh)
     return model
+
+
+def copy_for(network: ir.Model, plan: Plan) -> tuple[ir.Model, dict[str, ir.Value]]:
+    """A copy of the network, and its values by name, computed ones first. Raises PlanError where the plan names others."""
+    model = network.clone()
+    model.ir_version = max(model.ir_version, IR_VERSION)
+    values = {v.name or "": v for v in activations(model.graph)} | dict(model.graph.initializers)
+    missing = (plan.encodings.keys() | plan.dynamic) - values.keys()
+    if missing:
+        raise PlanError(f"The plan has '{min(missing)}' and the network does not; make the plan for this network.")
+    return model, values
+
+
+def names_in(graph: ir.Graph) -> set[str]:
+    """Of values and nodes."""
+    return {v.name or "" for v in activations(graph)} | set(graph.initializers) | {n.name or "" for n in graph}
 
 
 def drop_unread(graph: ir.Graph) -> None:
@@ -126,15 +160,15 @@ class Readers:
 
 def quantize_value(writer: Writer, value: ir.Value, encoding: Encoding) -> None:
     """Q and DQ behind a computed value, or DQ alone where codes were only moved."""
-    if not isinstance(encoding.format, Integer | Signs | Minifloat):
-        raise TargetError(f"'{value.name}' is computed and has format {encoding.format.name} in the plan; only constants may have it.")
-    if encoding.scale.size != 1:
-        raise TargetError(f"'{value.name}' is computed and has {encoding.scale.size} scales in the plan; only constants may have several.")
+    check_computed(value.name or "", encoding)
     name, node, readers = value.name or "", value.producer(), Readers(value)
     dtype = container(encoding, 8 * encoding.format.storage.itemsize)
     scales = scales_of(writer, name, encoding, dtype)
+    made = writer.kernels and writer.kernels.make_codes(writer, value, scales)
     codes_name, real_name = writer.fresh(f"{name}_quantized"), writer.fresh(f"{name}_dequantized")
-    if node is not None and writer.moves_codes and put_on_codes(writer, node, encoding):
+    if made:
+        codes, node, value.name, real_name = made, made.producer(), writer.fresh(f"{name}_unquantized"), name
+    elif node is not None and writer.moves_codes and put_on_codes(writer, node, encoding):
         codes, value.name, real_name = value, codes_name, name
         codes.type = ir.TensorType(dtype)
     else:
@@ -145,6 +179,7 @@ def quantize_value(writer: Writer, value: ir.Value, encoding: Encoding) -> None:
         codes = ir.Value(name=codes_name, type=ir.TensorType(dtype), shape=value.shape)
         node = quantize(writer, value, codes, encoding, scales)
         codes = node.outputs[0]
+    writer.coded[name] = codes, scales
     real = ir.Value(name=real_name, type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
     if encoding.format.scaled:
         writer.add_node(node, "DequantizeLinear", [codes, *scales], [real])
@@ -179,6 +214,14 @@ def scales_of(writer: Writer, name: str, encoding: Encoding, dtype: ir.DataType)
     if len(scales) < 2:
         scales.append(writer.add_constant(writer.fresh(f"{name}_zero_point"), stored(encoding.zero_point.astype(np.uint8), dtype)))
     return scales
+
+
+def check_computed(name: str, encoding: Encoding) -> None:
+    """What is computed has one scale, and codes that are whole numbers."""
+    if not isinstance(encoding.format, Integer | Signs | Minifloat):
+        raise TargetError(f"'{name}' is computed and has format {encoding.format.name} in the plan; only constants may have it.")
+    if encoding.scale.size != 1:
+        raise TargetError(f"'{name}' is computed and has {encoding.scale.size} scales in the plan; only constants may have several.")
 
 
 def quantize(writer: Writer, value: ir.Value, codes: ir.Value, encoding: Encoding, scales: list[ir.Value]) -> ir.Node:
@@ -236,11 +279,11 @@ def put_on_codes(writer: Writer, node: ir.Node, encoding: Encoding) -> bool:
 
 
 def carries(dequantize: ir.Node, encoding: Encoding) -> bool:
-    """True where the node decodes 8-bit codes with just this encoding."""
+    """True where the node decodes computed 8-bit codes with just this encoding."""
     scale, zero_point = constant(input_at(dequantize, 1)), constant(input_at(dequantize, 2))
     codes = dequantize.inputs[0]
     return (
-        scale is not None and zero_point is not None and codes is not None
+        scale is not None and zero_point is not None and codes is not None and constant(codes) is None
         and codes.dtype == ir.DataType.from_numpy(encoding.format.storage)
         and np.array_equal(scale, encoding.scale) and np.array_equal(zero_point, encoding.zero_point)
     )
@@ -256,6 +299,7 @@ def quantize_constant(writer: Writer, value: ir.Value, encoding: Encoding) -> No
     real = ir.Value(name=writer.fresh(f"{name}_dequantized"), type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
     if encoding.format.scaled:
         scales, attributes = writer.add_scales(name, encoding, dtype, array.shape)
+        writer.coded[name] = value, scales
         writer.add_node(None, "DequantizeLinear", [value, *scales], [real], attributes)
     else:
         writer.add_node(None, "Cast", [value], [real], {"to": ir.DataType.FLOAT})

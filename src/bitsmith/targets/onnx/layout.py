@@ -53,7 +53,7 @@ def spreads(quantize: ir.Node) -> bool:
     if real is None or codes.is_graph_output() or real.shape is None or len(real.shape) != 4:
         return False
     known = all(isinstance(size, int) for size in real.shape[1:])
-    return known and any(reader.op_type not in ("Conv", "Transpose") for reader in readers_of(codes))
+    return known and any(kind(reader) not in ("Conv", "Transpose") for reader in readers_of(codes))
 
 
 def meets_convolution(codes: ir.Value) -> bool:
@@ -62,12 +62,17 @@ def meets_convolution(codes: ir.Value) -> bool:
     while pending:
         value = pending.pop()
         for reader in consumers(value):
-            if reader.op_type == "Conv":
+            if kind(reader) == "Conv":
                 return True
-            if reader.op_type in LAYOUT_KEPT and reader.outputs[0] not in seen:
+            if kind(reader) in LAYOUT_KEPT and reader.outputs[0] not in seen:
                 seen.add(reader.outputs[0])
                 pending.append(reader.outputs[0])
     return False
+
+
+def kind(node: ir.Node) -> str:
+    """What a node does, on real numbers or on codes."""
+    return node.op_type.removeprefix("QLinear")
 
 
 def readers_of(codes: ir.Value) -> list[ir.Node]:
