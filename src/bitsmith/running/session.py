@@ -37,8 +37,10 @@ class Session:
     def __init__(self, network: Network, watch: Sequence[str] | None = None, *, optimise: bool = True, threads: int | None = None) -> None:
         from bitsmith.running.feeds import fixed_samples, read_feeds
         from bitsmith.running.serialized import serialize
+        from bitsmith.running.unshare import unshare_weights
 
         serialized = serialize(Path(network) if isinstance(network, str | PathLike) else network)
+        unshare_weights(serialized)
         graph = serialized.message.graph
         self.watched = tuple(value.name for value in graph.output) if watch is None else tuple(dict.fromkeys(watch))
         self.feeds = read_feeds(graph)
