@@ -101,7 +101,7 @@ def opened(place: Path | str) -> Iterator[Page]:
     """A page in a browser of its own, which is ended afterwards."""
     assert FOUND is not None
     (read_commands, commands), (answers, write_answers) = os.pipe(), os.pipe()
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:      # its children may write a moment longer
         # The browser reads from 3 and writes to 4; a shell puts them there, whatever numbers the pipes have.
         script = f'exec {{commands}}<&{read_commands} {{answers}}>&{write_answers}; exec 3<&$commands 4>&$answers; exec "$0" "$@"'
         command = ["bash", "-c", script, FOUND, *OPTIONS, f"--user-data-dir={profile}"]
