@@ -136,8 +136,8 @@ class MatrixMultiply:
     def _weighted(self) -> Bounds:
         """Of each output channel over all matrices of the batch."""
         columns = np.moveaxis(self._steps, -2, -1)
-        each = weighted(columns.reshape(-1, columns.shape[-1]), None, *self.source.steps)
-        lowest, highest = (side.reshape(-1, columns.shape[-2]) for side in (each.lowest, each.highest))
+        each = weighted(columns.reshape(prod(columns.shape[:-1]), columns.shape[-1]), None, *self.source.steps)
+        lowest, highest = (side.reshape(prod(columns.shape[:-2]), columns.shape[-2]) for side in (each.lowest, each.highest))
         start = np.int64(0) if self.bias is None else self.bias.astype(np.int64)
         return Bounds(start + lowest.min(0), start + highest.max(0))
 
