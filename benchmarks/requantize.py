@@ -14,7 +14,7 @@ from real_networks import NETWORKS, REAL, Array, RealNetwork, load_network
 
 import bitsmith as bs
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, Arithmetic
+from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, SHIFT, Arithmetic
 from bitsmith.integer.requantization import FixedPoint, along
 from bitsmith.lowering import lower
 from bitsmith.numerics.fixed_point import fixed_multiplier
@@ -85,7 +85,7 @@ def row_of(network: RealNetwork, samples: int) -> list[str]:
         row.append(f"{percent(float((found == labels).mean()))} ({int((found != first).sum())})")
     shifted = bs.quantize(loaded, network.calibration[:CALIBRATED], target="c:shift", recipe=bs.recipes.int8().with_rules(
         bs.Rule(power_of_two=True)))
-    row.append(percent(float((answers(shifted, FIXED_POINT, test) == labels).mean())))
+    row.append(percent(float((answers(shifted, SHIFT, test) == labels).mean())))
     print(*row, flush=True)
     return row
 

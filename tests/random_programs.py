@@ -11,6 +11,8 @@ from bitsmith.errors import LoweringError
 from bitsmith.integer.blending import LONG, SHORT, Neighbours
 from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import (
+    FIXED_POINT,
+    SHIFT,
     AddRescaled,
     ArgMax,
     AveragePool,
@@ -35,8 +37,7 @@ from bitsmith.integer.instructions import (
 )
 from bitsmith.integer.normalization import normalization_of
 from bitsmith.integer.program import Program
-from bitsmith.integer.requantization import FixedPoint
-from bitsmith.integer.rescaling import FixedAverage, FixedTotal
+from bitsmith.integer.requantization import Requantize
 from bitsmith.integer.windows import Window, dilated_sizes
 from bitsmith.numerics import Encoding, Format, Integer, Signs
 from bitsmith.numerics.signs import BINARY, TERNARY
@@ -57,6 +58,7 @@ class Maker:
                  powers: bool = False) -> None:
         self.random = np.random.default_rng(seed)
         self.formats, self.weight_formats, self.powers = formats, weights, powers
+        self.arithmetic = SHIFT if powers else FIXED_POINT
         self.instructions: list[Instruction] = []
         self.values: dict[str, tuple[tuple[int, ...], Encoding]] = {}
         self.inputs: dict[str, Encoding | None] = {}
@@ -88,12 +90,13 @@ class Maker:
     def name(self) -> str:
         return f"v{len(self.instructions)}"
 
-    def rounding(self, reach: int, encoding: Encoding, channels: int = 0) -> FixedPoint:
+    def rounding(self, reach: int, encoding: Encoding, channels: int = 0, *, product: bool = False) -> Requantize:
         """Codes spread over their range, and some beyond it."""
         codes = CodeRange.of(encoding)
         spread = self.random.uniform(0.5, 4, (channels,) if channels and self.pick(True, False) else ())
         real = spread * len(codes) / max(1, reach)
-        return FixedPoint.of(np.exp2(np.rint(np.log2(real))) if self.powers else real, self.narrowed(codes))
+        of = self.arithmetic.product if product else self.arithmetic.requantize.of
+        return of(np.exp2(np.rint(np.log2(real))) if self.powers else real, self.narrowed(codes))
 
     def narrowed(self, codes: CodeRange) -> CodeRange:
         """As clamps do, now and then."""
@@ -156,7 +159,7 @@ class Maker:
         shape, encoding = self.values[name]
         window, result = self.window(shape[1:], crop=False, dilate=False, ceil=True), self.encoding()
         padded = not window.ceil_mode and self.pick(True, False)
-        average = FixedAverage.of(encoding, prod(window.kernel), result.scale, CodeRange.of(result))
+        average = self.arithmetic.average.of(encoding, prod(window.kernel), result.scale, CodeRange.of(result))
         return self.add(AveragePool((name,), self.name(), window, average, padded), (shape[0], *window.output_sizes(shape[1:])), result)
 
     def mean(self, name: str) -> str:
@@ -214,14 +217,14 @@ class Maker:
     def sum(self, name: str) -> str:
         pair, shape, encodings = self.together(name)
         result = self.encoding()
-        total = FixedTotal.of(encodings, [1, self.pick(1, -1)], result.scale, self.narrowed(CodeRange.of(result)))
+        total = self.arithmetic.total.of(encodings, [1, self.pick(1, -1)], result.scale, self.narrowed(CodeRange.of(result)))
         return self.add(AddRescaled(pair, self.name(), tuple(map(CodeRange.of, encodings)), total), shape, result)
 
     def sum_of_three(self, name: str) -> str:
         shape, encoding = self.values[name]
         names = [name, *(self.pick(*(n for n, (s, e) in self.values.items() if s == shape and e.format == encoding.format)) for _ in "ab")]
         encodings, result = [self.values[n][1] for n in names], self.encoding()
-        total = FixedTotal.of(encodings, [1, 1, 1], result.scale, CodeRange.of(result))
+        total = self.arithmetic.total.of(encodings, [1, 1, 1], result.scale, CodeRange.of(result))
         return self.add(AddRescaled(tuple(names), self.name(), tuple(map(CodeRange.of, encodings)), total), shape, result)
 
     def product(self, name: str) -> str:
@@ -230,7 +233,7 @@ class Maker:
         pair, shape, encodings = self.together(name)
         result = self.encoding()
         ranges = (CodeRange.of(encodings[0]), CodeRange.of(encodings[1]))
-        rounding = self.rounding(prod(len(r) for r in ranges), result)
+        rounding = self.rounding(prod(len(r) for r in ranges), result, product=True)
         return self.add(MultiplyRescaled(pair, self.name(), ranges, rounding), shape, result)
 
     def rescale(self, name: str) -> str:

@@ -35,7 +35,7 @@ def test_what_is_written_is_verified(here: Path, how: list[str]) -> None:
     written = run("quantize", "net.onnx", "--data", "data.npz", "--test", "data.npz", "--target", "c", *how, "-o", "firmware", "--json")
     assert written.exit_code == 0, written.output
     found = json.loads(written.stdout)
-    assert found["quantized"]["engine"] == ("program" if "float" in how else "program-fixed-point")
+    assert found["quantized"]["engine"] == ("program" if "float" in how else "program-shift" if "shift" in how else "program-fixed-point")
     assert found["bytes"]["least_arena"] <= found["bytes"]["arena"]
     names = {Path(file).name for file in found["files"]}
     sources = {"net.h", "net.c", "net_weights.h", "net_weights.c", "main.c"}
@@ -99,14 +99,14 @@ def test_integers_only_unless_asked(here: Path) -> None:
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (["--target", "onnx", "--requantize", "shift", "-o", "x.onnx"], "cannot requantize by 'shift'"),
+    (["--target", "onnx", "--requantize", "float", "-o", "x.onnx"], "cannot requantize by 'float'"),
     (["--target", "onnx", "--compute", "float", "-o", "x.onnx"], "cannot compute in 'float'"),
     (["--target", "c", "--compute", "double", "-o", "x"], "cannot compute in 'double'"),
     (["--target", "c", "--compute", "float", "--requantize", "float", "-o", "x"], "leave --requantize out"),
     (["--target", "c", "--compute", "float", "--weights", "float16", "-o", "x"], "has no float16 weights; it takes int8"),
     (["--target", "c", "--compute", "float", "--everything", "-o", "x"], "has no 8 bits activations; it takes float"),
     (["--target", "c:fast", "-o", "x"], "does not know 'fast'"),
-    (["--target", "onnx:fast", "-o", "x.onnx"], "knows no wishes"),
+    (["--target", "onnx:fast", "-o", "x.onnx"], "does not know 'fast'; onnxruntime and onnx know"),
     (["--target", "c", "-o", "nowhere/x"], "there is no folder"),
     (["--target", "c", "--recipe", "weights_int8", "-o", "x"], "computes in float"),
 ])

@@ -100,7 +100,7 @@ def test_engines_are_named_and_unknown_ones_refused() -> None:
     model = networks.mlp()
     data = networks.feeds(model, 4)
     result = bs.quantize(model, data, recipe=ALL)
-    for engine in ("onnxruntime", "simulated", "program", "program-fixed-point"):
+    for engine in ("onnxruntime", "simulated", "program", "program-fixed-point", "program-shift"):
         assert bs.evaluate(result, data, engine=engine).engine == engine
     with pytest.raises(bs.BitsmithError, match="No engine"):
         bs.evaluate(result, data, engine="tflite")

@@ -71,7 +71,7 @@ MaybeTested = Annotated[
 ]
 QuantizedFile = Annotated[Path, typer.Argument(metavar="QUANTIZED", help="What became of it: an .onnx file.", show_default=False)]
 Against = Annotated[Path | None, typer.Option(metavar="NETWORK", help="One to compare with, usually the float one.", show_default=False)]
-EngineName = Annotated[str, typer.Option(metavar="NAME", help="onnxruntime, simulated, program or program-fixed-point.")]
+EngineName = Annotated[str, typer.Option(metavar="NAME", help="onnxruntime, simulated, program, program-fixed-point or program-shift.")]
 RunsOn = Annotated[str, typer.Option("--on", metavar="MACHINE", help="Where C runs: host, or cortex-m7, emulated by QEMU.")]
 Metrics = Annotated[
     list[str] | None,

@@ -10,7 +10,6 @@ from bitsmith.errors import LoweringError
 from bitsmith.graph import activations, constant, is_float, sole_consumer
 from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import (
-    FIXED_POINT,
     FLOAT32,
     Arithmetic,
     CallFloat,
@@ -131,7 +130,7 @@ def reason_for_float(lowering: Lowering, node: ir.Node, operator: Operator | Non
         return f"there is no integer arithmetic for {node.op_type}"
     if node.name in lowering.floats:
         return "the plan leaves it in float"
-    if operator.without_float(node) and lowering.arithmetic is not FIXED_POINT:
+    if operator.without_float(node) and lowering.arithmetic is FLOAT32:
         return f"{node.op_type} is integers only where all rounding is"
     moving, placing, result = operator.flow is Flow.INPUT_TO_OUTPUT, operator.flow is Flow.TO_PLACES, node.outputs[0]
     operands = [v for v in (node.inputs[:1] if moving or operator.without_float(node) else node.inputs) if v is not None and is_float(v)]
@@ -225,7 +224,7 @@ def lower_to_table(lowering: Lowering, result: ir.Value) -> bool:
         axis = len(region.source.shape) + region.axis
         if axis == 0 or not isinstance(region.source.shape[axis], int):
             return False
-    short = lowering.arithmetic is FIXED_POINT
+    short = lowering.arithmetic is not FLOAT32
     table = tabulate(region.nodes, region.source, result, axis, lowering.encodings, short=short)
     lowering.add([same_codes(table, region.source) or table])
     return True

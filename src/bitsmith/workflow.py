@@ -12,7 +12,7 @@ import onnx_ir as ir
 from bitsmith import version
 from bitsmith.analysis.accumulators import tell_of_pairs
 from bitsmith.analysis.compiled import TOLERANCE, beside_program, in_float, is_folder, library_values, open_folder
-from bitsmith.analysis.engines import Subject
+from bitsmith.analysis.engines import PROGRAMS, Subject
 from bitsmith.analysis.evaluate import Evaluation, Metric, Outputs, score
 from bitsmith.analysis.fingerprint import fingerprint
 from bitsmith.analysis.report_rows import Material, ReportExtras, gather_rows
@@ -23,7 +23,6 @@ from bitsmith.calibration.channels import MOST_CHANNELS
 from bitsmith.calibration.collection import Collection
 from bitsmith.errors import DataError, StatisticsError, TargetError
 from bitsmith.improving import Draft, check_refinements, refine_draft
-from bitsmith.integer.instructions import FLOAT32
 from bitsmith.integer.program import Program
 from bitsmith.loading import from_onnx
 from bitsmith.loading.data import Data, open_data
@@ -196,7 +195,7 @@ class Quantized:
         target = target_named(self.target)
         if target.accepts.floats:
             return "onnxruntime"
-        return "program" if target.arithmetic is FLOAT32 else "program-fixed-point"
+        return next(name for name, arithmetic in PROGRAMS.items() if arithmetic is target.arithmetic)
 
     @property
     def program(self) -> Program:
@@ -323,7 +322,8 @@ def evaluate(
     network  a file, which is run just as it is written, a network, or the result of `quantize`
     against  a network with the same inputs and outputs, usually the float one; it is run by onnxruntime
     engine   'onnxruntime' (its optimiser on), 'simulated' (off: Q/DQ in float), 'program' (the integer program, requantized as
-             onnxruntime does) or 'program-fixed-point' (by integer multiplier and shift, as gemmlowp does)
+             onnxruntime does), 'program-fixed-point' (by integer multiplier and shift, as gemmlowp does) or 'program-shift' (by
+             shift alone where scales are powers of two)
     metrics  name -> callable(outputs by name, labels or None) -> number, called once with everything
 
     Raises DataError where data do not fit or are empty, LoweringError where the program has no meaning for the network.

@@ -1,13 +1,14 @@
-"""With power-of-two scales float32 sums of products are exact: simulation, integer program and onnxruntime agree in every code."""
+"""With power-of-two scales float32 sums of products are exact: simulation, integer programs and onnxruntime agree in every code."""
 
 import networks
-import numpy as np
 import pytest
 from quantizing import POWERS, Chain, assert_same
 
 from bitsmith.analysis.engines import Subject
-from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import FIXED_POINT, FLOAT32
+from bitsmith.integer.instructions import SHIFT
+from bitsmith.integer.program import made
+from bitsmith.integer.requantization import EvenShift
+from bitsmith.lowering import lower
 
 EXACT = ("conv_bn_relu", "depthwise", "mlp", "one_dimensional", "rearranged", "transposed", "two_in_two_out")
 
@@ -23,11 +24,11 @@ def test_all_engines_agree(name: str) -> None:
         assert_same(other.outputs, program.outputs, program.outputs)
 
 
-def test_a_shift_differs_from_them_in_ties_only() -> None:
-    """It takes them upward, as C does, and onnxruntime to the even number of steps."""
-    scale, codes = np.float32(2.0**-4), CodeRange(0, -128, 127, np.dtype(np.int8))
-    sums = np.arange(-2000, 2000)
-    upward, even = (arithmetic.requantize.of(scale, codes).apply(sums) for arithmetic in (FIXED_POINT, FLOAT32))
-    ties = sums % 16 == 8
-    np.testing.assert_array_equal(upward[~ties], even[~ties])
-    np.testing.assert_array_equal(upward[ties], even[ties] + (sums[ties] // 16 % 2 == 0))
+@pytest.mark.parametrize("name", [*EXACT, "swish"])
+def test_shifts_alone_are_float32(name: str) -> None:
+    """Every code of every value, ties among them: 512 samples."""
+    chain = Chain.of(networks.NETWORKS[name](), POWERS, samples=512)
+    names = [n for i in chain.program.instructions for n in made(i) if n in chain.plan.encodings]
+    shifted = lower(chain.network, chain.plan, arithmetic=SHIFT)
+    assert any(isinstance(getattr(i, "requantize", None), EvenShift) for i in shifted.instructions)
+    assert_same(shifted.codes(chain.feeds, names), chain.program.codes(chain.feeds, names), names)

@@ -76,6 +76,12 @@ def requantize_float(value: int, multiplier: float, codes: CodeRange, *, zero_fi
     return min(max(code, codes.low), codes.high)
 
 
+def requantize_even(value: int, shift: int, codes: CodeRange, *, zero_first: bool = False) -> int:
+    """Nearest integer, ties to even steps or to even codes."""
+    exact, zero = Fraction(value) / Fraction(2) ** shift, codes.zero_point
+    return min(max(round(exact + zero) if zero_first else round(exact) + zero, codes.low), codes.high)
+
+
 def requantize_fixed(value: int, multiplier: int, shift: int, codes: CodeRange) -> int:
     """Nearest integer, ties upward."""
     code = int((Fraction(value * multiplier, 2**shift) + Fraction(1, 2)) // 1) + codes.zero_point

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bitsmith.errors import LoweringError
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, AddRescaled, Arithmetic, Clamp, LookUp, MultiplyRescaled, Rescale
+from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, SHIFT, AddRescaled, Arithmetic, Clamp, LookUp, MultiplyRescaled, Rescale
 from bitsmith.integer.requantization import product_multiplier
 from bitsmith.numerics.encoding import Encoding
 from bitsmith.numerics.formats import Format, Integer
@@ -26,7 +26,7 @@ def encodings(draw: st.DrawFn) -> Encoding:
 
 
 pairs = st.tuples(encodings(), encodings())
-arithmetics = st.sampled_from([FLOAT32, FIXED_POINT])
+arithmetics = st.sampled_from([FLOAT32, FIXED_POINT, SHIFT])
 
 
 def draw_codes(seed: int, operands: tuple[Encoding, ...], shapes: tuple[Shape, ...]) -> list[np.ndarray]:

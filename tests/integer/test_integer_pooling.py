@@ -10,7 +10,7 @@ from integer_reference import Array, output_sizes, windows
 
 from bitsmith.errors import LoweringError
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, Arithmetic, AveragePool, MaxPool, Mean
+from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, SHIFT, Arithmetic, AveragePool, MaxPool, Mean
 from bitsmith.integer.windows import Window
 from bitsmith.numerics.encoding import Encoding
 from bitsmith.numerics.formats import Integer
@@ -18,7 +18,7 @@ from bitsmith.numerics.formats import Integer
 INT8 = Integer(8)
 SOURCE = Encoding(INT8, np.float32(0.37), np.int32(-11))
 TARGET = CodeRange(5, -128, 127, INT8.storage)
-ARITHMETICS = pytest.mark.parametrize("arithmetic", [FLOAT32, FIXED_POINT], ids=lambda a: a.name)
+ARITHMETICS = pytest.mark.parametrize("arithmetic", [FLOAT32, FIXED_POINT, SHIFT], ids=lambda a: a.name)
 
 
 @st.composite

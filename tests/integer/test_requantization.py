@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from integer_reference import requantize_fixed, requantize_float
+from integer_reference import requantize_even, requantize_fixed, requantize_float
 
 from bitsmith.errors import LoweringError
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.requantization import FixedPoint, FloatScale, mean_multiplier, product_multiplier
+from bitsmith.integer.requantization import EvenShift, FixedPoint, FloatScale, Requantize, mean_multiplier, product_multiplier
 from bitsmith.numerics.encoding import Blocks, Encoding
 from bitsmith.numerics.formats import Integer
 
@@ -44,6 +44,32 @@ def test_fixed_point(values: list[int], multiplier: float, codes: CodeRange) -> 
     assert found[0].tolist() == [requantize_fixed(v, m, shift, codes) for v in values]
 
 
+@settings(max_examples=300)
+@given(accumulators, st.integers(-34, 45), code_ranges(), st.booleans())
+def test_even_shift(values: list[int], exponent: int, codes: CodeRange, zero_first: bool) -> None:
+    made = EvenShift.of(np.asarray(2.0**-exponent, np.float32), codes, zero_first=zero_first)
+    found = made.apply(np.array([values], np.int32))
+    assert found.dtype == codes.storage
+    assert found[0].tolist() == [requantize_even(v, exponent, codes, zero_first=zero_first) for v in values]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.integers(-2**24, 2**24), min_size=1, max_size=30), st.integers(-8, 25), code_ranges(), st.booleans())
+def test_even_shift_is_float_scale_where_float32_is_exact(values: list[int], exponent: int, codes: CodeRange, zero_first: bool) -> None:
+    if zero_first:          # 16 bits of the zero point and 8 behind the point
+        values, exponent = [value >> 8 for value in values], min(exponent, 8)
+    real, sums = np.asarray(2.0**-exponent, np.float32), np.array([values], np.int32)
+    even = EvenShift.of(real, codes, zero_first=zero_first).apply(sums)
+    np.testing.assert_array_equal(even, FloatScale(real, codes, zero_first).apply(sums))
+
+
+def test_what_is_no_power_of_two_keeps_a_multiplier() -> None:
+    codes = CodeRange(0, -128, 127, np.dtype(np.int8))
+    assert isinstance(EvenShift.of(np.array([0.5, 0.25]), codes), EvenShift)
+    assert isinstance(EvenShift.of(np.array([0.5, 0.3]), codes), FixedPoint)
+    assert EvenShift.of(np.asarray(0.0), codes).apply(np.array([[INT32.min, 0, INT32.max]])).tolist() == [[0, 0, 0]]
+
+
 @pytest.mark.parametrize("kind", [np.int32, np.int64, np.float64])
 def test_the_type_that_holds_an_accumulator_does_not_matter(kind: type) -> None:
     values = np.random.default_rng(0).integers(-2**31, 2**31, (4, 500))
@@ -52,11 +78,11 @@ def test_the_type_that_holds_an_accumulator_does_not_matter(kind: type) -> None:
         np.testing.assert_array_equal(requantize.apply(values.astype(kind)), requantize.apply(values.astype(np.int32)))
 
 
-@pytest.mark.parametrize("choice", [FloatScale, FixedPoint])
+@pytest.mark.parametrize("choice", [FloatScale, FixedPoint, EvenShift])
 @pytest.mark.parametrize("axis", [0, 1, -1])
-def test_channels_have_multipliers_of_their_own(choice: type[FloatScale] | type[FixedPoint], axis: int) -> None:
+def test_channels_have_multipliers_of_their_own(choice: type[Requantize], axis: int) -> None:
     codes = CodeRange(3, -100, 100, np.dtype(np.int8))
-    reals = np.array([0.25, 0.0031, 1.7], np.float32)
+    reals = np.array([0.25, 2.0**-7, 2] if choice is EvenShift else [0.25, 0.0031, 1.7], np.float32)
     values = np.random.default_rng(0).integers(-300, 300, (3, 3, 3, 3))
     found = choice.of(reals, codes).apply(values, axis=axis)
     for channel, real in enumerate(reals):
@@ -71,6 +97,8 @@ def test_ties_go_to_even_steps_or_to_even_codes() -> None:
     assert FloatScale(half, codes).apply(values).tolist() == [[1, 3, 3, 5]]
     assert FloatScale(half, codes, zero_first=True).apply(values).tolist() == [[2, 2, 4, 4]]
     assert FixedPoint.of(half, codes).apply(values).tolist() == [[2, 3, 4, 5]]
+    assert EvenShift.of(half, codes).apply(values).tolist() == [[1, 3, 3, 5]]
+    assert EvenShift.of(half, codes, zero_first=True).apply(values).tolist() == [[2, 2, 4, 4]]
 
 
 def test_the_two_choices_agree_but_for_near_ties() -> None:

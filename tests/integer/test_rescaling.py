@@ -10,7 +10,7 @@ from integer_reference import Array, to_float32
 
 from bitsmith.errors import LoweringError
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.rescaling import FixedAverage, FixedTotal, FloatAverage, FloatTotal, multiply_add
+from bitsmith.integer.rescaling import EvenAverage, EvenTotal, FixedAverage, FixedTotal, FloatAverage, FloatTotal, multiply_add
 from bitsmith.numerics.encoding import Encoding
 from bitsmith.numerics.formats import Format, Integer
 
@@ -100,6 +100,37 @@ def test_fixed_totals_of_8_bits_stay_within_int32(operands: list[Encoding], scal
     assert fixed.apply([np.asarray([c]) for c in codes])[0] == min(max(expected, OUT.low), OUT.high)
 
 
+@st.composite
+def power_encodings(draw: st.DrawFn) -> Encoding:
+    form = draw(st.sampled_from((UINT8, INT8)))
+    return encoding(form, 2.0 ** draw(st.integers(-5, 2)), draw(st.integers(form.lowest, form.highest)))
+
+
+code_ranges = st.builds(lambda zero: CodeRange(zero, 0, 255, np.dtype(np.uint8)), st.integers(0, 255))
+
+
+@settings(max_examples=300)
+@given(st.lists(power_encodings(), min_size=1, max_size=4), st.integers(-4, 4), code_ranges, st.data())
+def test_even_totals_are_exact_and_what_float_totals_are(operands: list[Encoding], exponent: int, out: CodeRange,
+                                                         data: st.DataObject) -> None:
+    signs = [data.draw(st.sampled_from([1, -1])) for _ in operands]
+    codes = [data.draw(st.integers(e.format.lowest, e.format.highest)) for e in operands]
+    scale, given_codes = np.float32(2.0**exponent), [np.asarray([c]) for c in codes]
+    even = EvenTotal.of(operands, signs, scale, out)
+    assert isinstance(even, EvenTotal)
+    total = sum(sign * Fraction(e.scale.item()) * (c - e.zero_point.item()) for sign, e, c in zip(signs, operands, codes, strict=True))
+    steps, zero = Fraction(total) / Fraction(2) ** exponent, out.zero_point
+    expected = round(steps + zero) if signs == [1, 1] else round(steps) + zero
+    assert even.apply(given_codes)[0] == min(max(expected, out.low), out.high)
+    assert even.apply(given_codes) == FloatTotal.of(operands, signs, scale, out).apply(given_codes)
+
+
+def test_a_total_of_other_scales_takes_ties_upward() -> None:
+    for scale in (0.3, 2.0**-40):
+        operands = [encoding(INT8, scale, 0), encoding(INT8, 1, 0)]
+        assert isinstance(EvenTotal.of(operands, (1, 1), np.float32(1), OUT), FixedTotal)
+
+
 def test_a_total_whose_operand_dwarfs_its_output_is_refused_in_integers() -> None:
     operands = [encoding(INT8, 1e6, 0), encoding(INT8, 1, 0)]
     with pytest.raises(LoweringError, match="1e\\+08 times"):
@@ -135,3 +166,15 @@ def test_fixed_average_is_rounded_once(source: Encoding, values: list[int], scal
     exact = Fraction(int(terms.sum()), len(values)) * Fraction(source.scale.item()) / Fraction(scale) + OUT.zero_point
     clamped = min(max(exact, Fraction(OUT.low)), Fraction(OUT.high))
     assert abs(found - clamped) <= Fraction(1, 2) + Fraction(1, 10**4)
+
+
+@settings(max_examples=200)
+@given(power_encodings(), st.sampled_from([1, 2, 4, 8]), st.integers(-4, 4), code_ranges, st.data())
+def test_even_average_of_powers_of_two_is_exact_and_what_float_average_is(source: Encoding, count: int, exponent: int, out: CodeRange,
+                                                                          data: st.DataObject) -> None:
+    codes = np.array([data.draw(st.integers(source.format.lowest, source.format.highest)) for _ in range(count)])
+    even, real = (choice.of(source, 9, np.float32(2.0**exponent), out) for choice in (EvenAverage, FloatAverage))
+    found, other = (average.finish(average.terms(codes).sum(keepdims=True), np.asarray([count])) for average in (even, real))
+    steps = Fraction(int((codes - source.zero_point).sum()), count) * Fraction(source.scale.item()) / Fraction(2) ** exponent
+    assert found[0] == min(max(round(steps + out.zero_point), out.low), out.high)
+    assert found == other

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitsmith.numerics.fixed_point import fixed_multiplier, multiply_fixed
+from bitsmith.numerics.fixed_point import fixed_multiplier, multiply_fixed, shift_to_even
 
 INT32 = np.iinfo(np.int32)
 accumulators = st.one_of(st.integers(INT32.min, INT32.max), st.sampled_from([INT32.min, INT32.max, -1, 0, 1]))
@@ -93,3 +93,20 @@ def test_channels_have_multipliers_of_their_own() -> None:
     products = multiply_fixed(values, *fixed_multiplier(reals))
     expected = [[rounded(int(v), float(r)) if r else 0 for v in row] for r, row in zip(reals[:, 0], values, strict=True)]
     assert products.tolist() == expected
+
+
+@given(st.one_of(accumulators, st.integers(-99, 99)), st.integers(-31, 40))
+def test_a_shift_rounds_once_with_ties_to_even_or_odd(value: int, shift: int) -> None:
+    """The reference is Python's own rounding of fractions; one more makes its even numbers odd."""
+    exact = Fraction(value) / Fraction(2) ** shift
+    even, odd = (int(shift_to_even(np.asarray([value]), np.asarray(shift), odd)[0]) for odd in (0, 1))
+    assert even == round(exact)
+    assert odd == round(exact + 1) - 1
+
+
+@pytest.mark.parametrize("shift", [61, 62])
+def test_the_widest_shifts_of_64_bits(shift: int) -> None:
+    """Products of an accumulator and a multiplier."""
+    half = 1 << (shift - 1)
+    found = shift_to_even(np.array([half - 1, half, half + 1, -half - 1, -half, 1 - half]), np.asarray(shift))
+    assert found.tolist() == [0, 0, 1, -1, 0, 0]

@@ -17,7 +17,7 @@ from random_programs import NARROW, Maker, random_case
 from bitsmith.errors import TargetError
 from bitsmith.integer.boundary import CallFloat
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import Convolve, MatrixMultiply, Reshape, Transpose
+from bitsmith.integer.instructions import SHIFT, Convolve, MatrixMultiply, Mean, Reshape, Transpose
 from bitsmith.integer.program import Program
 from bitsmith.integer.windows import Window
 from bitsmith.numerics import Integer, parse_format
@@ -104,6 +104,34 @@ def test_random_programs(tmp_path: Path, seeds: list[int]) -> None:
 @given(SEEDS)
 def test_random_programs_with_power_of_two_scales(tmp_path: Path, seeds: list[int]) -> None:
     assert_same_codes([random_case(seed, powers=True) for seed in seeds], tmp_path)
+
+
+@pytest.mark.parametrize("kind", [k for k in ONE_BY_ONE if k in (
+    "convolve", "average_pool", "mean", "sum", "sum_of_three", "product", "rescale", "multiply", "multiply_pair")])
+def test_one_instruction_rounded_to_even(kind: str, tmp_path: Path) -> None:
+    """By a shift, or, where an average's count is no power of two, by a multiplier."""
+    cases = []
+    for seed in range(8):
+        maker = Maker(seed, formats=(*NARROW, Integer(16)) if kind == "sum" else NARROW, powers=True)
+        shape = (maker.pick(2, 4), *maker.sizes(maker.pick(1, 2), 2, 7))
+        first = maker.input(*shape)
+        maker.input(*shape)
+        cases.append(maker.case((ONE_BY_ONE[kind](maker, first),), samples=3))
+    assert_same_codes(cases, tmp_path)
+    assert any("ties to even" in (tmp_path / f"n{i}.c").read_text() for i in range(8))
+
+
+def test_a_mean_over_three_keeps_a_multiplier(tmp_path: Path) -> None:
+    maker = Maker(0, formats=NARROW, powers=True)
+    name = maker.input(3, 4)
+    shape, encoding = maker.values[name]
+    codes = CodeRange.of(encoding)
+    by_shift, by_multiplier = (Mean((name,), f"v{axis}", codes, (axis,), SHIFT.requantize.of(np.asarray(1 / shape[axis - 1]), codes))
+                               for axis in (2, 1))
+    found = [maker.add(by_shift, (3, 1), encoding), maker.add(by_multiplier, (1, 4), encoding)]
+    case = maker.case(tuple(found), samples=20)
+    assert [call.parts["requantize"] for call in case.firmware.calls] == ["requantize_shift", "requantize_multiplier"]
+    assert_same_codes([case], tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("clang") is None, reason="needs clang")

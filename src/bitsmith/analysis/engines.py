@@ -1,4 +1,4 @@
-"""The engines that numbers come from: onnxruntime with its optimiser, not optimised (simulated), the integer program in two arithmetics."""
+"""The engines that numbers come from: onnxruntime with its optimiser and without (simulated), the integer program in three arithmetics."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from bitsmith.analysis.verify import Ran
 from bitsmith.errors import BitsmithError, PlanError
-from bitsmith.integer.instructions import FIXED_POINT
+from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, SHIFT
 from bitsmith.integer.program import Program, made
 from bitsmith.loading.from_onnx import load
 from bitsmith.lowering import lower
@@ -21,7 +21,8 @@ from bitsmith.targets.onnx.read_quants import without_quants
 from bitsmith.targets.onnx.spell_out import spelled_out
 
 Engine = Callable[[Mapping[str, Array]], dict[str, Array]]
-ENGINES = ("onnxruntime", "simulated", "program", "program-fixed-point")
+PROGRAMS = {"program": FLOAT32, "program-fixed-point": FIXED_POINT, "program-shift": SHIFT}
+ENGINES = ("onnxruntime", "simulated", *PROGRAMS)
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ class Subject:
             raise BitsmithError(f"No engine is called {name!r}; there are {', '.join(ENGINES)}.")
         if name == "program":
             return self.program.run
-        if name == "program-fixed-point":
-            return lower(self.extraction.network, self.extraction.plan, arithmetic=FIXED_POINT).run
+        if name in PROGRAMS:
+            return lower(self.extraction.network, self.extraction.plan, arithmetic=PROGRAMS[name]).run
         return self.session(name).run
 
     def session(self, name: str, watch: Sequence[str] | None = None) -> Session:

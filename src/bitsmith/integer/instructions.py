@@ -1,7 +1,7 @@
 """The instructions of the integer program: everything that a quantized network can be made of. Targets print a kernel for each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -13,8 +13,8 @@ from bitsmith.integer.movement import Concatenate, Constant, Gather, Reshape, Ta
 from bitsmith.integer.normalization import LayerNormalize, Softmax
 from bitsmith.integer.pooling import AveragePool, MaxPool, Mean
 from bitsmith.integer.products import Convolve, MatrixMultiply
-from bitsmith.integer.requantization import FixedPoint, FloatScale, Requantize
-from bitsmith.integer.rescaling import Average, FixedAverage, FixedTotal, FloatAverage, FloatTotal, Total
+from bitsmith.integer.requantization import EvenShift, FixedPoint, FloatScale, Requantize
+from bitsmith.integer.rescaling import Average, EvenAverage, EvenTotal, FixedAverage, FixedTotal, FloatAverage, FloatTotal, Total
 from bitsmith.integer.selection import ArgMax
 from bitsmith.numerics.formats import Array
 
@@ -62,4 +62,6 @@ FLOAT32 = Arithmetic("float32", "float scale, ties to even", FloatScale, partial
 FIXED_POINT = Arithmetic(
     "fixed_point", "integer multiplier of 31 bits and shift, rounded once, ties upward", FixedPoint, FixedPoint.of, FixedTotal,
     FixedAverage)
-SHIFT = replace(FIXED_POINT, words="shift alone, as scales are powers of two, rounded once, ties upward")
+SHIFT = Arithmetic(
+    "shift", "shift alone, as scales are powers of two, rounded once, ties to even", EvenShift, partial(EvenShift.of, zero_first=True),
+    EvenTotal, EvenAverage)

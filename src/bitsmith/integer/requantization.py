@@ -1,4 +1,4 @@
-"""The way from integer accumulators back to codes: by a float32 multiplier, or by an integer multiplier and shift."""
+"""The way from integer accumulators back to codes: by a float32 multiplier, by an integer multiplier and shift, or by a shift alone."""
 
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -6,10 +6,11 @@ from typing import Protocol, Self
 import numpy as np
 
 from bitsmith.integer.codes import CodeRange
-from bitsmith.numerics.fixed_point import fixed_multiplier, multiply_fixed
+from bitsmith.numerics.fixed_point import fixed_multiplier, multiply_fixed, shift_to_even
 from bitsmith.numerics.formats import Array
 
 LARGEST = np.finfo(np.float32).max
+FEWEST, MOST = -31, 40              # shifts: beyond the one, all integers but 0 leave every range of codes; beyond the other, all become 0
 
 
 class Requantize(Protocol):
@@ -21,7 +22,7 @@ class Requantize(Protocol):
     @property
     def codes(self) -> CodeRange: ...
     @classmethod
-    def of(cls, multiplier: Array, codes: CodeRange) -> Self: ...
+    def of(cls, multiplier: Array, codes: CodeRange) -> "Requantize": ...
     def apply(self, accumulators: Array, *, axis: int = 1) -> Array: ...
 
 
@@ -69,6 +70,35 @@ class FixedPoint:
         """int32 accumulators (in any type) -> codes; the multiplier's channels run along `axis`."""
         multiplier, shift = (along(part, accumulators.ndim, axis) for part in (self.multiplier, self.shift))
         return self.codes.clamp(multiply_fixed(accumulators, multiplier, shift) + self.codes.zero_point)
+
+
+@dataclass(frozen=True, eq=False)
+class EvenShift:
+    """Where multipliers are powers of two: accumulator * 2**-shift, rounded once, ties to even.
+
+    This is what FloatScale computes as long as float32 holds the accumulators (24 bits, with the zero point where that is added first).
+
+    shift  int32, () or one per channel; negative ones multiply
+    odd    1: ties go to odd steps from the zero point; these are even codes where the zero point is odd
+    """
+
+    shift: Array
+    codes: CodeRange
+    odd: int = 0
+
+    @classmethod
+    def of(cls, multiplier: Array, codes: CodeRange, *, zero_first: bool = False) -> Requantize:
+        """FixedPoint where a multiplier is no power of two."""
+        mantissa, exponent = np.frexp(np.asarray(multiplier, np.float64))
+        if not np.isin(mantissa, (0, 0.5)).all():
+            return FixedPoint.of(multiplier, codes)
+        shift = np.where(mantissa == 0, MOST, np.clip(1 - exponent, FEWEST, MOST)).astype(np.int32)
+        return cls(shift, codes, zero_first * codes.zero_point & 1)
+
+    def apply(self, accumulators: Array, *, axis: int = 1) -> Array:
+        """int32 accumulators (in any type) -> codes; the channels of `shift` run along `axis`."""
+        shift = along(self.shift, accumulators.ndim, axis).astype(np.int64)
+        return self.codes.clamp(shift_to_even(accumulators.astype(np.int64), shift, self.odd) + self.codes.zero_point)
 
 
 def product_multiplier(left: Array, right: Array, output: Array) -> Array:

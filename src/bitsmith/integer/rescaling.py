@@ -9,7 +9,7 @@ import numpy as np
 from bitsmith.errors import LoweringError
 from bitsmith.integer.codes import CodeRange
 from bitsmith.numerics.encoding import Encoding
-from bitsmith.numerics.fixed_point import fixed_multiplier, multiply_fixed
+from bitsmith.numerics.fixed_point import fixed_multiplier, multiply_fixed, shift_to_even
 from bitsmith.numerics.formats import Array
 
 EIGHT_BITS = 2**9                   # the most steps from the zero point that 8-bit codes can stand for
@@ -20,7 +20,7 @@ class Total(Protocol):
     """round(sum of sign * scale * (code - zero point) / output scale) + output zero point, clamped."""
 
     @classmethod
-    def of(cls, operands: Sequence[Encoding], signs: Sequence[int], scale: Array, codes: CodeRange) -> Self: ...
+    def of(cls, operands: Sequence[Encoding], signs: Sequence[int], scale: Array, codes: CodeRange) -> "Total": ...
     def apply(self, operands: Sequence[Array]) -> Array: ...
 
 
@@ -47,7 +47,7 @@ class FloatTotal:
         zeros: Array = np.asarray(np.float32(0))
         for ratio, operand in zip(reversed(ratios), reversed(operands), strict=True):
             zeros = multiply_add(operand.zero_point.reshape(()), ratio, zeros)
-        zero_first = len(operands) == 2 and min(signs) > 0
+        zero_first = adds_two(signs)
         return cls(np.asarray(ratios, np.float32), np.float32(np.float32(codes.zero_point * zero_first) - zeros), codes, zero_first)
 
     def apply(self, operands: Sequence[Array]) -> Array:
@@ -86,17 +86,56 @@ class FixedTotal:
 
     def apply(self, operands: Sequence[Array]) -> Array:
         """Codes of the operands -> codes."""
-        total: Array = np.asarray(np.int64(1) << (self.shift - 1))
-        for multiplier, zero_point, codes in zip(self.multipliers, self.zero_points, operands, strict=True):
-            total = total + np.subtract(codes, zero_point, dtype=np.int64) * multiplier
+        total = weighted_sum(self, operands) + (np.int64(1) << (self.shift - 1))
         return self.codes.clamp((total >> self.shift) + self.codes.zero_point)
+
+
+@dataclass(frozen=True, eq=False)
+class EvenTotal:
+    """The same where multipliers are exact, as those of powers of two are; ties to even, as FloatTotal takes them.
+
+    odd  1: ties go to odd steps from the zero point; these are even codes where the zero point is odd
+    """
+
+    multipliers: tuple[int, ...]
+    zero_points: tuple[int, ...]
+    shift: int
+    codes: CodeRange
+    odd: int
+
+    @classmethod
+    def of(cls, operands: Sequence[Encoding], signs: Sequence[int], scale: Array, codes: CodeRange) -> Total:
+        """FixedTotal where a multiplier is rounded."""
+        fixed = FixedTotal.of(operands, signs, scale, codes)
+        exact = [sign * float(e.scale.reshape(())) / float(scale) * 2**fixed.shift for e, sign in zip(operands, signs, strict=True)]
+        if list(fixed.multipliers) != exact:
+            return fixed
+        return cls(fixed.multipliers, fixed.zero_points, fixed.shift, codes, adds_two(signs) * codes.zero_point & 1)
+
+    def apply(self, operands: Sequence[Array]) -> Array:
+        """Codes of the operands -> codes."""
+        return self.codes.clamp(shift_to_even(weighted_sum(self, operands), np.asarray(self.shift), self.odd) + self.codes.zero_point)
+
+
+IntegerTotal = FixedTotal | EvenTotal
+
+
+def weighted_sum(total: IntegerTotal, operands: Sequence[Array]) -> Array:
+    """int64: sum of multiplier * (code - zero point)."""
+    parts = zip(total.multipliers, total.zero_points, operands, strict=True)
+    return np.asarray(sum(np.subtract(codes, zero_point, dtype=np.int64) * multiplier for multiplier, zero_point, codes in parts))
+
+
+def adds_two(signs: Sequence[int]) -> bool:
+    """True for what onnxruntime has a kernel for, which adds the zero point before it rounds."""
+    return len(signs) == 2 and min(signs) > 0
 
 
 class Average(Protocol):
     """round(scale * (sum of (code - zero point) / count) / output scale) + output zero point, clamped."""
 
     @classmethod
-    def of(cls, source: Encoding, most: int, scale: Array, codes: CodeRange) -> Self: ...
+    def of(cls, source: Encoding, most: int, scale: Array, codes: CodeRange) -> "Average": ...
     def terms(self, codes: Array) -> Array: ...
     def finish(self, total: Array, counts: Array) -> Array: ...
 
@@ -148,6 +187,21 @@ class FixedAverage:
     def finish(self, total: Array, counts: Array) -> Array:
         """Sums of terms -> codes."""
         return self.codes.clamp(multiply_fixed(total, self.multipliers[counts], self.shifts[counts]) + self.codes.zero_point)
+
+
+@dataclass(frozen=True, eq=False)
+class EvenAverage(FixedAverage):
+    """The same with ties to even codes, as FloatAverage takes them. It is exact where all scales and the count are powers of two."""
+
+    def finish(self, total: Array, counts: Array) -> Array:
+        """Sums of terms -> codes."""
+        multipliers, shifts = self.multipliers[counts].astype(np.int64), self.shifts[counts].astype(np.int64)
+        return self.codes.clamp(shift_to_even(total.astype(np.int64) * multipliers, shifts, self.odd) + self.codes.zero_point)
+
+    @property
+    def odd(self) -> int:
+        """1 where ties go to odd steps from the zero point, which are even codes then."""
+        return self.codes.zero_point & 1
 
 
 def multiply_add(codes: Array, ratio: np.float32, addend: Array) -> Array:

@@ -22,6 +22,14 @@ def fixed_multiplier(real: Array, bits: int = MULTIPLIER_BITS) -> tuple[Array, A
     return np.where(useless, 0, multiplier).astype(np.int32), np.where(useless, 0, shift).astype(np.int32)
 
 
+def shift_to_even(values: Array, shift: Array, odd: int = 0) -> Array:
+    """int64 values * 2**-shift, rounded once: ties go to even integers, or with `odd` = 1 to odd ones. A negative shift multiplies."""
+    right = np.maximum(shift, 0)
+    half = np.where(right > 0, np.left_shift(np.int64(1), np.maximum(right - 1, 0)) - 1, 0)
+    last = np.where(right > 0, ((values >> right) ^ odd) & 1, 0)
+    return np.asarray(((values + half + last) >> right) << np.maximum(-shift, 0))
+
+
 def multiply_fixed(values: Array, multiplier: Array, shift: Array) -> Array:
     """values * multiplier * 2**-shift in integers, rounded once, ties upward (TFLite's single rounding). int64 out.
 

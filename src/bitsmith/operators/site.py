@@ -9,7 +9,7 @@ import onnx_ir as ir
 from bitsmith.errors import LoweringError
 from bitsmith.graph import constant
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import FIXED_POINT, Arithmetic, Constant, Instruction
+from bitsmith.integer.instructions import FLOAT32, Arithmetic, Constant, Instruction
 from bitsmith.numerics.encoding import Encoding
 from bitsmith.numerics.formats import Array
 from bitsmith.numerics.signs import BINARY
@@ -69,7 +69,7 @@ class Site:
 
     def check_integers(self) -> None:
         """Raises LoweringError where anything is rounded in float: then this is float altogether."""
-        if self.arithmetic is not FIXED_POINT:
+        if self.arithmetic is FLOAT32:
             raise LoweringError(f"{self.name} is integers only where all rounding is")
 
     def stored(self, index: int) -> Array:

@@ -6,10 +6,10 @@ import numpy as np
 
 from bitsmith.errors import TargetError
 from bitsmith.integer.instructions import AddRescaled, Clamp, LookUp, MultiplyRescaled, Rescale
-from bitsmith.integer.rescaling import FixedTotal, FloatTotal
+from bitsmith.integer.rescaling import FloatTotal, IntegerTotal
 from bitsmith.targets.c.call import Call, Entries, Entry, Fields, Place, Table
 from bitsmith.targets.c.products import broadcast_steps
-from bitsmith.targets.c.rounding import code_fields, rounding_fields, rounding_part
+from bitsmith.targets.c.rounding import code_fields, nearest_part, odd_of, rounding_fields, rounding_part
 from bitsmith.targets.c.stored import Stored, nest
 
 NARROW = 2**31
@@ -20,7 +20,7 @@ def describe_sum(step: AddRescaled, place: Place) -> list[Call]:
     return [add_pair(step, place) if len(step.inputs) == 2 else add_several(step, place)]
 
 
-def sum_type(step: AddRescaled, total: FixedTotal) -> str:
+def sum_type(step: AddRescaled, total: IntegerTotal) -> str:
     """32 bits where they hold the sum, its rounding included."""
     reach = sum(abs(m) * max(map(abs, s.steps)) for m, s in zip(total.multipliers, step.sources, strict=True))
     return "int32_t" if reach + 2 ** (total.shift - 1) < NARROW else "int64_t"
@@ -28,18 +28,18 @@ def sum_type(step: AddRescaled, total: FixedTotal) -> str:
 
 def add_pair(step: AddRescaled, place: Place) -> Call:
     left, right, result = (place.stored[name] for name in (*step.inputs, step.output))
-    kernel, types, entries = ("add", *pair_in_integers(step, step.total)) if isinstance(step.total, FixedTotal) else (
+    kernel, types, entries = ("add", *pair_in_integers(step, step.total)) if isinstance(step.total, IntegerTotal) else (
         "add_float", {}, in_float(step))
     types |= {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type}
     return Call(
         kernel, types, Fields({**pair_loops(left, right, result, step.output), **entries}), step.inputs, step.output,
-        f"sum, {result.count} elements", leads=pair_leads(step.inputs, left, right, result),
+        f"sum, {result.count} elements", nearest_part(step.total), pair_leads(step.inputs, left, right, result),
     )
 
 
-def pair_in_integers(step: AddRescaled, total: FixedTotal) -> tuple[dict[str, str], dict[str, Entry]]:
+def pair_in_integers(step: AddRescaled, total: IntegerTotal) -> tuple[dict[str, str], dict[str, Entry]]:
     """(types, fields) that say how two values are added."""
-    entries: dict[str, Entry] = {"shift": total.shift, **code_fields(total.codes)}
+    entries: dict[str, Entry] = {"shift": total.shift, "odd": odd_of(total), **code_fields(total.codes)}
     for side, multiplier, zero in zip(("left", "right"), total.multipliers, total.zero_points, strict=True):
         entries |= {f"{side}_zero": zero, f"{side}_multiplier": multiplier}
     return {"sum_t": sum_type(step, total)}, entries
@@ -57,16 +57,16 @@ def add_several(step: AddRescaled, place: Place) -> Call:
     sources, result = [place.stored[name] for name in step.inputs], place.stored[step.output]
     if len({(s.c_type, s.shape) for s in sources}) != 1 or sources[0].shape != result.shape:
         raise TargetError(f"'{step.output}' adds {len(sources)} values of different shapes or widths; add them two by two in the network.")
-    kernel, types, entries = ("add_many", *several_in_integers(step, step.total)) if isinstance(step.total, FixedTotal) else (
+    kernel, types, entries = ("add_many", *several_in_integers(step, step.total)) if isinstance(step.total, IntegerTotal) else (
         "add_many_float", {}, in_float(step))
     types |= {"source_t": sources[0].c_type, "result_t": result.c_type}
     return Call(kernel, types, Fields({"count": result.count, "operands": len(sources), **entries}), step.inputs, step.output,
-                f"sum of {len(sources)} values, {result.count} elements", together=True)
+                f"sum of {len(sources)} values, {result.count} elements", nearest_part(step.total), together=True)
 
 
-def several_in_integers(step: AddRescaled, total: FixedTotal) -> tuple[dict[str, str], dict[str, Entry]]:
+def several_in_integers(step: AddRescaled, total: IntegerTotal) -> tuple[dict[str, str], dict[str, Entry]]:
     """(types, fields) that say how values are added."""
-    entries: dict[str, Entry] = {"zero": Table(np.asarray(total.zero_points), "int32_t"), "shift": total.shift,
+    entries: dict[str, Entry] = {"zero": Table(np.asarray(total.zero_points), "int32_t"), "shift": total.shift, "odd": odd_of(total),
                                  "multiplier": Table(np.asarray(total.multipliers), "int32_t"), **code_fields(total.codes)}
     return {"sum_t": sum_type(step, total)}, entries
 

@@ -7,12 +7,12 @@ from bitsmith.errors import TargetError
 from bitsmith.integer.instructions import Mean
 from bitsmith.integer.memory import Arena, Buffer, Overlap, place
 from bitsmith.integer.program import Program
+from bitsmith.integer.requantization import EvenShift
 from bitsmith.numerics.encoding import Encoding
 from bitsmith.targets.c.call import Call, Describe, Fields, Place, Table
 from bitsmith.targets.c.flavours import FLAVOURS
 from bitsmith.targets.c.layout import Arrangement, arrange, in_memory
 from bitsmith.targets.c.reals import REALS
-from bitsmith.targets.c.rounding import only_shifts
 from bitsmith.targets.c.stored import C_TYPES, Sizes, Stored
 
 
@@ -109,7 +109,7 @@ def check_powers(program: Program) -> None:
     """Raises TargetError for the first value whose rounding is no shift; means divide by a count, and may need more."""
     for instruction in program.instructions:
         requantize = getattr(instruction, "requantize", None)
-        if requantize is not None and not isinstance(instruction, Mean) and not only_shifts([requantize]):
+        if requantize is not None and not isinstance(instruction, Mean) and not isinstance(requantize, EvenShift):
             name = getattr(instruction, "output", "")
             raise TargetError(f"'{name}' is not rounded by a shift: its scales are no powers of two; set power_of_two in the recipe.")
 

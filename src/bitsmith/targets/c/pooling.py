@@ -11,7 +11,7 @@ from bitsmith.integer.rescaling import FixedAverage, FloatAverage
 from bitsmith.integer.windows import Window
 from bitsmith.targets.c.call import Call, Entries, Fields, Place, Table
 from bitsmith.targets.c.geometry import Geometry
-from bitsmith.targets.c.rounding import code_fields, rounding_fields, rounding_part, way_of
+from bitsmith.targets.c.rounding import code_fields, nearest_part, odd_of, rounding_fields, rounding_part, way_of
 from bitsmith.targets.c.stored import Stored, nest
 
 
@@ -35,15 +35,15 @@ def describe_average_pool(step: AveragePool, place: Place) -> list[Call]:
     entries: Entries = {"channels": geometry.channels, "zero": average.zero_point, "rows": counts[0], "columns": counts[1]}
     kernel, scales = ("average_pool", by_count(average)) if isinstance(average, FixedAverage) else ("average_pool_float", in_float(average))
     return [Call(
-        kernel, {"source_t": source.c_type, "result_t": result.c_type},
+        kernel, {"source_t": source.c_type, "result_t": result.c_type, "sum_t": "int64_t"},
         Fields({**geometry.fields(), **entries, **scales, **code_fields(average.codes)}), step.inputs, step.output,
-        f"average of {geometry.says()}", leads=geometry.leads(step.inputs[0], source, result),
+        f"average of {geometry.says()}", nearest_part(average), geometry.leads(step.inputs[0], source, result),
         trails=geometry.trails(step.inputs[0], source, result),
     )]
 
 
 def by_count(average: FixedAverage) -> Entries:
-    return {"multiplier": Table(average.multipliers, "int32_t"), "shift": Table(average.shifts, "uint8_t")}
+    return {"multiplier": Table(average.multipliers, "int32_t"), "shift": Table(average.shifts, "uint8_t"), "odd": odd_of(average)}
 
 
 def in_float(average: FloatAverage) -> Entries:

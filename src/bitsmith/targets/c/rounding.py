@@ -1,15 +1,18 @@
 """Requantization as fields of a struct: integer multiplier and shift, shift only, or float."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from bitsmith.errors import TargetError
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.requantization import FixedPoint, FloatScale, Requantize
+from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, SHIFT, Arithmetic
+from bitsmith.integer.requantization import EvenShift, FixedPoint, FloatScale, Requantize
+from bitsmith.integer.rescaling import Average, EvenAverage, EvenTotal, FixedAverage, FixedTotal, Total
 from bitsmith.targets.c.call import Entries, Entry, Fields, Table
 
 ONE = 2**30             # the multiplier of a power of two
+ARITHMETICS: Mapping[str, Arithmetic] = {"multiplier": FIXED_POINT, "shift": SHIFT, "float": FLOAT32}
 PARTS: Mapping[str, str] = {"multiplier": "requantize_multiplier", "shift": "requantize_shift", "float": "requantize_float"}
 
 
@@ -22,13 +25,14 @@ def rounding_fields(requantize: Requantize, rounding: str) -> Fields:
     """The struct `requantize` of a kernel."""
     if rounding == "float":
         return float_fields(requantize)
+    if isinstance(requantize, EvenShift):
+        shift = np.atleast_1d(requantize.shift)
+        step = int(len(shift) > 1)
+        return Fields({"shift": Table(shift, "int8_t"), "step": step, "odd": requantize.odd, **code_fields(requantize.codes)})
     if not isinstance(requantize, FixedPoint):
         raise TargetError(f"Integer C needs an integer program, and this one rounds by {type(requantize).__name__}.")
     multiplier, shift = np.atleast_1d(requantize.multiplier), np.atleast_1d(requantize.shift)
-    if rounding == "shift":
-        scales: Entries = {"shift": Table(np.where(multiplier == 0, 62, shift - 30), "int8_t")}
-    else:
-        scales = {"multiplier": Table(multiplier, "int32_t"), "shift": Table(shift, "uint8_t")}
+    scales: Entries = {"multiplier": Table(multiplier, "int32_t"), "shift": Table(shift, "uint8_t")}
     return Fields({**scales, "step": int(len(multiplier) > 1), **code_fields(requantize.codes)})
 
 
@@ -44,11 +48,18 @@ def code_fields(codes: CodeRange) -> dict[str, Entry]:
     return {"zero_point": codes.zero_point, "low": codes.low, "high": codes.high}
 
 
+def nearest_part(how: Total | Average) -> dict[str, str]:
+    """Which file takes sums and averages to the nearest codes; none where that is done in float."""
+    if isinstance(how, (EvenTotal, EvenAverage)):
+        return {"nearest": "nearest_even"}
+    return {"nearest": "nearest_upward"} if isinstance(how, (FixedTotal, FixedAverage)) else {}
+
+
+def odd_of(how: Total | Average) -> int:
+    """1 where ties go to odd steps from the zero point."""
+    return how.odd if isinstance(how, (EvenTotal, EvenAverage)) else 0
+
+
 def way_of(requantize: Requantize, rounding: str) -> str:
     """A mean over a count that is no power of two needs a multiplier, even where all scales are powers of two."""
-    return "multiplier" if rounding == "shift" and not only_shifts([requantize]) else rounding
-
-
-def only_shifts(requantizes: Iterable[Requantize]) -> bool:
-    """True where every real multiplier is a power of two."""
-    return all(isinstance(r, FixedPoint) and bool(np.isin(r.multiplier, (0, ONE)).all()) for r in requantizes)
+    return "multiplier" if rounding == "shift" and isinstance(requantize, FixedPoint) else rounding

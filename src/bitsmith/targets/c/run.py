@@ -13,7 +13,6 @@ import numpy as np
 import onnx_ir as ir
 
 from bitsmith.errors import TargetError
-from bitsmith.integer.instructions import FIXED_POINT, FLOAT32
 from bitsmith.integer.program import Program
 from bitsmith.loading.from_onnx import load
 from bitsmith.lowering import lower
@@ -23,6 +22,7 @@ from bitsmith.real_lowering import compute_curves, lower_to_reals
 from bitsmith.targets.c.firmware import Choices, Door, Firmware, translate
 from bitsmith.targets.c.flavours import OPTIMISE, PLAIN
 from bitsmith.targets.c.layout import in_memory
+from bitsmith.targets.c.rounding import ARITHMETICS
 from bitsmith.targets.c.sizes import input_sizes
 from bitsmith.targets.c.stored import Stored
 
@@ -97,7 +97,7 @@ def program_of(network: ir.Model, plan: Plan, choices: Choices) -> Program:
     """What the C computes: integers, or float32 numbers."""
     if choices.compute == "float":
         return lower_to_reals(network, plan)
-    program = lower(network, plan, arithmetic=FLOAT32 if choices.rounding == "float" else FIXED_POINT)
+    program = lower(network, plan, arithmetic=ARITHMETICS[choices.rounding])
     return compute_curves(network, program) if choices.math_curves else program
 
 

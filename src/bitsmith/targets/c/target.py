@@ -8,12 +8,13 @@ import onnx_ir as ir
 
 from bitsmith.errors import BitsmithError, TargetError
 from bitsmith.files import write_atomically
-from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, SHIFT, Arithmetic
+from bitsmith.integer.instructions import Arithmetic
 from bitsmith.loading.to_onnx import save
 from bitsmith.planning.accepts import Accepts
 from bitsmith.planning.plan import Plan
 from bitsmith.targets.c.firmware import Choices, Firmware, translate
 from bitsmith.targets.c.flavours import FLAVOURS
+from bitsmith.targets.c.rounding import ARITHMETICS
 from bitsmith.targets.c.run import program_of
 from bitsmith.targets.c.sizes import input_sizes
 from bitsmith.targets.c.source import write_source
@@ -73,7 +74,7 @@ class CTarget:
     @property
     def arithmetic(self) -> Arithmetic:
         """How the integer program rounds that the C equals."""
-        return {"float": FLOAT32, "shift": SHIFT}.get(self.rounding, FIXED_POINT)
+        return ARITHMETICS[self.rounding]
 
     @property
     def accepts(self) -> Accepts:

@@ -1,27 +1,24 @@
-#include <stdint.h>
-#define KERNEL static inline
-typedef int32_t sum_t;
+#include "nearest_upward.c"
 typedef uint8_t left_t;
 typedef uint8_t right_t;
 typedef uint8_t result_t;
 /* kernel */
-/* The sum of two values of different scales; a negative multiplier subtracts. Rounded once, ties upward. */
+/* The sum of two values of different scales; a negative multiplier subtracts. Rounded once. */
 struct add {
     int32_t count[4];                               /* of nested loops, and each operand's elements from turn to turn */
     int32_t left_step[4];
     int32_t right_step[4];
     int32_t left_zero, right_zero;                  /* the codes of 0 */
     int32_t left_multiplier, right_multiplier;
-    int32_t shift;
+    int32_t shift, odd;                             /* see nearest */
     int32_t zero_point, low, high;                  /* of the result */
 };
 
 KERNEL result_t add_codes(const struct add *layer, int32_t left, int32_t right)
 {
-    const sum_t half = (sum_t)1 << (layer->shift - 1);
     const sum_t sum = (sum_t)(left - layer->left_zero) * layer->left_multiplier +
-                      (sum_t)(right - layer->right_zero) * layer->right_multiplier + half;
-    const sum_t code = (sum >> layer->shift) + layer->zero_point;
+                      (sum_t)(right - layer->right_zero) * layer->right_multiplier;
+    const sum_t code = nearest(sum, layer->shift, layer->odd) + layer->zero_point;
     return (result_t)(code < layer->low ? layer->low : code > layer->high ? layer->high : code);
 }
 

@@ -1,9 +1,8 @@
-#include <stdint.h>
-#define KERNEL static inline
+#include "nearest_upward.c"
 typedef uint8_t source_t;
 typedef uint8_t result_t;
 /* kernel */
-/* The average of each window, rounded once, ties upward. Codes come in any order of memory and leave channels last. */
+/* The average of each window, rounded once. Codes come in any order of memory and leave channels last. */
 struct average_pool {
     int32_t in_height, in_width, channels;
     int32_t row_step, column_step, channel_step;    /* elements from one input to the next */
@@ -17,6 +16,7 @@ struct average_pool {
     const uint16_t *columns;                        /* [out_width] */
     const int32_t *multiplier;                      /* by that count; so are the shifts */
     const uint8_t *shift;
+    int32_t odd;                                    /* see nearest */
     int32_t zero_point, low, high;                  /* of the result */
     int32_t backwards;                              /* 1: from the last pixel to the first, so that the result may lie behind the input */
 };
@@ -46,11 +46,11 @@ KERNEL void average_pool(const struct average_pool *layer, const source_t *sourc
             result_t *pixel = result + (y * layer->out_width + x) * layer->channels;
             const int32_t left = x * layer->stride_x - layer->pad_left;
             const int32_t count = layer->rows[y] * layer->columns[x];
-            const int64_t half = ((int64_t)1 << layer->shift[count]) >> 1;
+            const int32_t shift = layer->shift[count];
             for (int32_t channel = 0; channel < layer->channels; channel++) {
                 const int32_t sum = average_pool_sum(layer, source + channel * layer->channel_step, top, left);
                 const int64_t product = (int64_t)sum * layer->multiplier[count];
-                const int64_t code = ((product + half) >> layer->shift[count]) + layer->zero_point;
+                const int64_t code = nearest(product, shift, layer->odd) + layer->zero_point;
                 *pixel++ = (result_t)(code < layer->low ? layer->low : code > layer->high ? layer->high : code);
             }
         }
