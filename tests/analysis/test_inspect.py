@@ -30,7 +30,7 @@ def test_convolution_macs() -> None:
 
 def test_what_stays_float_is_said() -> None:
     found = bs.inspect(bs.load(networks.attention()))
-    assert {layer.integer for layer in found.layers if layer.operator == "Softmax"} == {"stays float"}
+    assert {layer.integer for layer in found.layers if layer.operator == "Softmax"} == {"integer in C, else float"}
 
 
 def test_fingerprint_is_that_of_structure_and_weights() -> None:

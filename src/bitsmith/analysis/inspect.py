@@ -89,6 +89,8 @@ def integer_word(node: ir.Node) -> str:
         return f"stays float: {obstacle}"
     if operator.weights_only:
         return "weights only"
+    if operator.without_float(node):
+        return "integer in C, else float"
     return {Flow.NONE: "table", Flow.OUTPUT_TO_INPUT: "saturation", Flow.INPUT_TO_OUTPUT: "moves codes", Flow.SHARED: "moves codes"}.get(
         operator.flow, "integer")
 

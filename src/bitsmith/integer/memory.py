@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 from random import Random
 
 from bitsmith.errors import LoweringError
 
 ALIGNMENT = 4           # bytes: every value may be read as 32-bit words
+FEW = 5                 # buffers of which every order is tried
 ATTEMPTS = 200          # orders that are tried where the first ones do not reach the lower bound
 
 
@@ -105,7 +107,7 @@ def place(buffers: Sequence[Buffer], overlaps: Sequence[Overlap] = ()) -> Arena:
     """Give every buffer an offset, a multiple of four, so that no two that live at the same time lie over each other, but for overlaps.
 
     Buffers are put one by one where there is room, in several orders (large ones first, long-lived ones first, backwards and
-    forwards in time, then shuffled ones, always the same); the smallest arena wins, and the first that reaches the lower bound ends
+    forwards in time, then all of a few buffers, or shuffled ones, always the same); the smallest arena wins, and the first that reaches the lower bound ends
     the search. Placing optimally is NP-hard (dynamic storage allocation, Garey and Johnson 1979, SR2).
     """
     found = {buffer.name: buffer for buffer in buffers}
@@ -163,13 +165,16 @@ def apart(overlaps: Mapping[tuple[str, str], Overlap], first: tuple[Buffer, int]
 
 
 def orders(buffers: Sequence[Buffer]) -> Iterator[list[Buffer]]:
-    """Orders in which to put buffers: sensible ones first, then shuffled ones, the same in every run."""
+    """Orders in which to put buffers: sensible ones first, then all of a few, or shuffled ones, the same in every run."""
     large = sorted(buffers, key=lambda b: (-b.size, -b.born))
     yield large
     yield sorted(buffers, key=lambda b: (-b.size, b.born))
     yield sorted(buffers, key=lambda b: (b.born - b.dies, -b.size))
     yield sorted(buffers, key=lambda b: (-b.born, -b.size))
     yield sorted(buffers, key=lambda b: (b.born, -b.size))
+    if len(buffers) <= FEW:
+        yield from map(list, permutations(buffers))
+        return
     random = Random(0)
     for _ in range(ATTEMPTS):
         weight = {b.name: b.size * random.uniform(0.5, 2) for b in buffers}
