@@ -107,8 +107,8 @@ def place(buffers: Sequence[Buffer], overlaps: Sequence[Overlap] = ()) -> Arena:
     """Give every buffer an offset, a multiple of four, so that no two that live at the same time lie over each other, but for overlaps.
 
     Buffers are put one by one where there is room, in several orders (large ones first, long-lived ones first, backwards and
-    forwards in time, then all of a few buffers, or shuffled ones, always the same); the smallest arena wins, and the first that reaches the lower bound ends
-    the search. Placing optimally is NP-hard (dynamic storage allocation, Garey and Johnson 1979, SR2).
+    forwards in time, then all of a few buffers, or shuffled ones, always the same); the smallest arena wins, and the first that reaches
+    the lower bound ends the search. Placing optimally is NP-hard (dynamic storage allocation, Garey and Johnson 1979, SR2).
     """
     found = {buffer.name: buffer for buffer in buffers}
     allowed = {(o.source, o.result): o for o in overlaps if shares(found, o)}

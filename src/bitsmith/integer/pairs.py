@@ -20,8 +20,8 @@ Column = Callable[[int, int], Array]
 def pairs_of(product: Convolve | MatrixMultiply) -> Array | None:
     """The weights in pairs as onnxruntime adds their products up, int32 [channels, pairs, 2]; an odd one is beside 0.
 
-    Along the sum, channels lie within the positions of a kernel. None where no pairs are added: for no weights, other types than uint8 * int8,
-    products of two computed values, and for depthwise convolutions with one output for each input.
+    Along the sum, channels lie within the positions of a kernel. None where no pairs are added: for no weights, other types than
+    uint8 * int8, products of two computed values, and depthwise convolutions with one output for each input.
     """
     weights = product.weights
     if weights is None or not weights.size or product.source.storage != np.uint8 or weights.dtype != np.int8:

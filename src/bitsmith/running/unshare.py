@@ -46,9 +46,10 @@ def unpack_for_each(graph: onnx.GraphProto, weights: set[str]) -> Iterator[onnx.
 
 def copy_weight(serialized: Serialized, tensor: onnx.TensorProto, number: int) -> str:
     """The name of one more weight that is the same."""
+    name = f"{tensor.name} (copy {number})"
     copy = serialized.message.graph.initializer.add()
     copy.CopyFrom(tensor)
-    copy.name = f"{tensor.name} (copy {number})"
+    copy.name = name
     if tensor.name in serialized.weights:
-        serialized.weights[copy.name] = serialized.weights[tensor.name]
-    return copy.name
+        serialized.weights[name] = serialized.weights[tensor.name]
+    return name
