@@ -13,7 +13,6 @@ from bitsmith.numerics.formats import Array
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-    from onnx import GraphProto
     from onnxruntime import InferenceSession, SessionOptions
 
     from bitsmith.running.feeds import Batch
@@ -114,8 +113,7 @@ def session_options(serialized: "Serialized", optimise: bool, threads: int | Non
     options = SessionOptions()
     options.log_severity_level = FATAL_ONLY
     options.enable_mem_pattern = False      # it plans memory for shapes that come again; filling that anew costs a short pass 10 %
-    if has_unsigned(serialized.message.graph):      # without VNNI u8 x s8 saturates in pairs; u8 x u8 and s8 x s8 do not
-        options.add_session_config_entry("session.x64quantprecision", "1")
+    options.add_session_config_entry("session.x64quantprecision", "1")      # without VNNI u8 x s8 saturates in pairs; u8 x u8 does not
     options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL if optimise else GraphOptimizationLevel.ORT_DISABLE_ALL
     if serialized.folder is not None:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(serialized.folder.absolute()))
@@ -126,16 +124,6 @@ def session_options(serialized: "Serialized", optimise: bool, threads: int | Non
     values: list[Any] = [OrtValue.ortvalue_from_numpy_with_onnx_type(array, kind) for array, kind in serialized.weights.values()]
     options.add_external_initializers(list(serialized.weights), values)
     return options
-
-
-def has_unsigned(graph: "GraphProto") -> bool:
-    """True where any value is uint8 or, for all that the graph says, may be. (int8 alone loses its integer kernels to that option.)"""
-    from onnx import TensorProto
-
-    stored = any(tensor.data_type == TensorProto.UINT8 for tensor in graph.initializer)
-    fed = any(value.type.tensor_type.elem_type == TensorProto.UINT8 for value in graph.input)
-    made = any(node.op_type.startswith("Dynamic") or (node.op_type == "QuantizeLinear" and len(node.input) < 3) for node in graph.node)
-    return stored or fed or made
 
 
 @contextmanager
