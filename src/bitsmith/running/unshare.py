@@ -14,6 +14,8 @@ def unshare_weights(serialized: Serialized) -> None:
     """Within the message; large weights, which lie outside it, are only named twice."""
     graph = serialized.message.graph
     stored = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
+    if not stored:
+        return
     nodes = list(unpack_for_each(graph, set(stored)))
     del graph.node[:]
     graph.node.extend(nodes)
