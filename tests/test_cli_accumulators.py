@@ -1,23 +1,11 @@
 """`bitsmith accumulators`: of a file and of a folder of C; a table for people, numbers for programs, one line for mistakes."""
 
 import json
-from importlib.resources import as_file, files
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner
 
 from bitsmith.cli import app
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the digits in it."""
-    with as_file(files("bitsmith") / "data") as shipped:
-        for name in ("digits.onnx", "digits-calibration.npz", "digits-test.npz"):
-            (tmp_path / name).write_bytes((shipped / name).read_bytes())
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -31,7 +19,7 @@ def quantized(*more: str, output: str = "net.onnx") -> str:
     return said
 
 
-def test_a_file_and_what_is_said_of_it(here: Path) -> None:
+def test_a_file_and_what_is_said_of_it(digits_here: Path) -> None:
     said = quantized()
     assert "session.x64quantprecision = 1" in said
     assert said.count("VNNI") == 1
@@ -45,13 +33,13 @@ def test_a_file_and_what_is_said_of_it(here: Path) -> None:
     assert found["saturating"]
 
 
-def test_seven_bits_are_proven_safe(here: Path) -> None:
-    (here / "seven.toml").write_text("[[rules]]\nweights = 7\n")
+def test_seven_bits_are_proven_safe(digits_here: Path) -> None:
+    (digits_here / "seven.toml").write_text("[[rules]]\nweights = 7\n")
     assert "VNNI" not in quantized("--recipe", "seven.toml")
     assert "No pair of products can saturate" in run("accumulators", "net.onnx")[1]
 
 
-def test_a_wanted_width_is_proven(here: Path) -> None:
+def test_a_wanted_width_is_proven(digits_here: Path) -> None:
     quantized("--accumulator", "16", "--target", "c", output="firmware")
     found = json.loads(run("accumulators", "firmware", "--json")[1])
     assert all(layer["bits"] <= 16 for layer in found["layers"])
@@ -60,15 +48,15 @@ def test_a_wanted_width_is_proven(here: Path) -> None:
     assert "8 to 32 bits, not 40" in said
 
 
-def test_a_folder_of_c(here: Path) -> None:
+def test_a_folder_of_c(digits_here: Path) -> None:
     assert "VNNI" not in quantized("--target", "c", output="firmware")
     status, said = run("accumulators", "firmware")
     assert status == 0, said
     assert "hold every sum" in said
 
 
-def test_what_is_not_quantized_is_refused(here: Path) -> None:
+def test_what_is_not_quantized_is_refused(digits_here: Path) -> None:
     assert run("accumulators", "digits.onnx")[0] == 2
     assert run("accumulators", "nothing.onnx")[0] == 2
-    (here / "empty").mkdir()
+    (digits_here / "empty").mkdir()
     assert run("accumulators", "empty")[0] == 2

@@ -1,23 +1,11 @@
 """The page from the command line."""
 
 import json
-from importlib.resources import as_file, files
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner
 
 from bitsmith.cli import app
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the digits in it."""
-    with as_file(files("bitsmith") / "data") as shipped:
-        for name in ("digits.onnx", "digits-calibration.npz", "digits-test.npz"):
-            (tmp_path / name).write_bytes((shipped / name).read_bytes())
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def run(*arguments: str) -> str:
@@ -26,11 +14,11 @@ def run(*arguments: str) -> str:
     return found.output
 
 
-def test_quantize_writes_a_page(here: Path) -> None:
+def test_quantize_writes_a_page(digits_here: Path) -> None:
     measured = ("--data", "digits-calibration.npz", "--test", "digits-test.npz")
     said = run("quantize", "digits.onnx", *measured, "-o", "d.onnx", "--report", "d.html")
     assert "wrote d.html" in said
-    page = (here / "d.html").read_text()
+    page = (digits_here / "d.html").read_text()
     assert "<title>d.onnx" in page
     assert "top-1 accuracy" in page
     assert "<td>&#39;digits-calibration.npz&#39;, 200 samples, " in page
@@ -38,16 +26,16 @@ def test_quantize_writes_a_page(here: Path) -> None:
     assert len(page) < 2_000_000
 
 
-def test_report_compares_two_files(here: Path) -> None:
+def test_report_compares_two_files(digits_here: Path) -> None:
     run("quantize", "digits.onnx", "--data", "digits-calibration.npz", "-o", "d.onnx")
     said = run("report", "digits.onnx", "d.onnx", "--data", "digits-test.npz", "--limit", "50", "-o", "d.html", "--json")
     assert json.loads(said) == {"files": ["d.html"]}
-    page = (here / "d.html").read_text()
+    page = (digits_here / "d.html").read_text()
     assert "Accuracy over 50 samples" in page
     assert "percentile" in page
 
 
-def test_a_page_is_called_html(here: Path) -> None:
+def test_a_page_is_called_html(digits_here: Path) -> None:
     found = CliRunner().invoke(app, ["report", "digits.onnx", "digits.onnx", "-o", "page.txt"])
     assert found.exit_code == 2
-    assert not (here / "page.txt").exists()
+    assert not (digits_here / "page.txt").exists()
