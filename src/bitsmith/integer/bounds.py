@@ -1,6 +1,7 @@
 """Proofs about accumulators: the exact worst case of every sum of products, from the actual weights and the range of the codes."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ class Bounds:
         """The largest magnitude of any channel."""
         return int(max(-self.lowest.min(initial=0), self.highest.max(initial=0)))
 
-    @property
+    @cached_property
     def bits(self) -> Integers:
         """The width of the smallest signed integers that hold each channel's accumulator."""
         reach = np.maximum(-self.lowest - 1, self.highest).astype(np.uint64)
