@@ -8,7 +8,8 @@ import pytest
 import bitsmith as bs
 from bitsmith.improving.draft import Draft
 from bitsmith.improving.loss import OutputLoss, Run, cross_entropies, read_samples
-from bitsmith.improving.search_ranges import Trial, find_groups, powell, scale_by, scale_plan, search_ranges
+from bitsmith.improving.round_weights import round_weights
+from bitsmith.improving.search_ranges import Trial, find_groups, find_weights, powell, scale_by, scale_plan, search_ranges
 from bitsmith.numerics.formats import Array
 from bitsmith.running.session import Session
 from bitsmith.targets import target_named
@@ -22,8 +23,8 @@ def network() -> ir.Model:
     return bs.load(networks.conv_bn_relu())
 
 
-def draft_of(network: ir.Model, labels: Array | None, estimator: str = "min_max") -> Draft:
-    recipe = bs.Recipe("narrow", (bs.Rule(activations=4, estimator=estimator),))
+def draft_of(network: ir.Model, labels: Array | None, weights: int = 8) -> Draft:
+    recipe = bs.Recipe("narrow", (bs.Rule(weights=weights, activations=4, estimator="min_max"),))
     data = bs.open_data({"x": SAMPLES} if labels is None else {"x": SAMPLES, "y": labels}, network)
     statistics = bs.calibrate(network, data)
     plan = bs.make_plan(network, statistics, recipe=recipe, target="onnx")
@@ -48,11 +49,13 @@ def runner(draft: Draft) -> Run:
     return lambda batch: list(session.run(batch).values())
 
 
-def test_what_was_tried_is_what_is_planned(network: ir.Model) -> None:
+@pytest.mark.parametrize("weights", [8, 3])
+def test_what_was_tried_is_what_is_planned(network: ir.Model, weights: int) -> None:
     """The loss with scales as inputs and old bias codes is that of the finished plan, but for the rounding of biases."""
-    draft = draft_of(network, None)
+    draft = draft_of(network, None, weights)
     simulated = draft.simulated()
-    groups = find_groups(draft.plan, simulated)
+    groups = [*find_groups(draft.plan, simulated), *find_weights(draft, simulated)]
+    assert {group.weights is None for group in groups} == {True, False}
     loss = OutputLoss(network, *read_samples(draft.samples("test")))
     trial = Trial(simulated, groups, loss, None)
     factors = np.linspace(-0.3, 0.1, len(groups))
@@ -68,6 +71,25 @@ def test_values_that_share_an_encoding_still_do_and_biases_follow(network: ir.Mo
         assert len({float(found.plan.encodings[name].scale) for name in group.values}) == 1
     assert set(found.plan.encodings) == set(draft.plan.encodings)
     bs.verify(found.simulated(), {"x": SAMPLES[:8]})
+
+
+def test_weights_of_few_bits_are_searched_and_lose_less(network: ir.Model) -> None:
+    draft = draft_of(network, None, weights=2)
+    found = search_ranges(draft)
+    scaled = [g.values[0] for g in find_weights(draft, draft.simulated()) if found.plan.encodings[g.values[0]] != g.encoding]
+    assert scaled
+    for name in scaled:
+        before, after = draft.plan.encodings[name], found.plan.encodings[name]
+        factors = after.scale / before.scale
+        assert factors == pytest.approx(np.full_like(factors, factors.flat[0]))
+        assert "searched" in found.plan.reasons[name]
+    measured = OutputLoss(network, *read_samples(draft.samples("test")))
+    assert measured.confirm(runner(found)) < measured.confirm(runner(draft))
+
+
+def test_weights_that_were_rounded_with_care_are_left(network: ir.Model) -> None:
+    draft = round_weights(draft_of(network, None, weights=3))
+    assert find_weights(draft, draft.simulated()) == []
 
 
 def test_powell_finds_the_bottom_of_a_bowl() -> None:

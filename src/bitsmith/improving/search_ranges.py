@@ -1,4 +1,6 @@
-"""The scales of all activations together, by what the network's outputs lose (LAPQ: Nahshan 2019, *Loss Aware Post-training Quantization*).
+"""The scales of all activations and weights together, by what the outputs lose.
+
+Source: LAPQ (Nahshan 2019, *Loss Aware Post-training Quantization*).
 
 Tensor by tensor, least error in the Lp norm; over p a parabola through the loss; then Powell's method over all scales at once.
 """
@@ -26,28 +28,40 @@ from bitsmith.running.session import open_session
 
 POWERS = (2.0, 2.5, 3.0, 3.5, 4.0)
 STEPS = (0.12, 0.06)        # of the logarithm of a scale, sweep after sweep
+NARROWER = np.log(np.linspace(1.0, 0.2, 41))    # of a weight's scale, to find the least error
 ALONG = 2.0                 # the furthest along a line, in steps
 Encodings = Mapping[str, Encoding]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Values that share an encoding, and the initializers in the network with Q/DQ that hold its scale."""
+    """Values that share an encoding, and what holds it in the network with Q/DQ.
+
+    held      initializers with the scale; of a weight, the value that its DequantizeLinear makes
+    weights   a weight's real numbers; None for activations
+    """
 
     values: tuple[str, ...]
     encoding: Encoding
-    scales: tuple[str, ...]
+    held: tuple[str, ...]
+    weights: Array | None = None
+
+    def inputs(self, factor: float) -> dict[str, Array]:
+        """What is held where the scale is exp(factor) times the plan's."""
+        scaled = scale_by(self.encoding, factor)
+        return dict.fromkeys(self.held, scaled.scale if self.weights is None else rounded(self.weights, scaled))
 
 
 def search_ranges(draft: Draft, progress: Progress | None = None) -> Draft:
-    """Scale the ranges of activations so that the outputs are nearest to the labels (cross-entropy), or, without, to those in float.
+    """Scale all ranges so that the outputs are nearest to the labels (cross-entropy), or, without, to those in float.
 
     Three quarters of at most 256 samples decide, a quarter confirms: where it does not, everything stays, and the plan says so.
-    Activations of up to 8 bits; weights stay as they are. Raises GoneError where the calibration data cannot be read again.
+    Activations and weights of up to 8 bits, the channels of a weight by one factor; weights that were rounded with care before
+    stay as they are. Raises GoneError where the calibration data cannot be read again.
     """
     samples, labels = read_samples(draft.samples("search_ranges"))
     network = draft.simulated()
-    groups = find_groups(draft.plan, network)
+    groups = [*find_groups(draft.plan, network), *find_weights(draft, network)]
     if not groups or len(samples) < 2:
         return said(draft, groups, "its range was not searched: there is nothing to search with")
     loss = OutputLoss(draft.reference, samples, labels)
@@ -86,9 +100,21 @@ def find_groups(plan: Plan, network: ir.Model) -> list[Group]:
     return found
 
 
+def find_weights(draft: Draft, network: ir.Model) -> list[Group]:
+    """Weights of up to 8 bits that nothing has rounded yet, where the network decodes them under the name given to that."""
+    found, decoded = [], {v.name: v for node in network.graph if node.op_type == "DequantizeLinear" for v in node.outputs}
+    for name, encoding in draft.plan.encodings.items():
+        array, exact = (constant(m.graph.initializers.get(name)) for m in (draft.network, draft.reference))
+        narrow = isinstance(encoding.format, Integer) and encoding.format.bits <= 8
+        untouched = array is not None and exact is not None and np.array_equal(array, exact)
+        if array is not None and untouched and narrow and f"{name}_dequantized" in decoded:
+            found.append(Group((name,), encoding, (f"{name}_dequantized",), array))
+    return found
+
+
 @dataclass
 class Trial:
-    """The network with its scales as inputs, so that nothing is built again for another try; what was tried is remembered."""
+    """The network with scales and decoded weights as inputs, so that nothing is built again for another try, and what was tried."""
 
     network: ir.Model
     groups: Sequence[Group]
@@ -97,21 +123,16 @@ class Trial:
     tried: dict[bytes, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        graph = self.network.graph
-        for name in (scale for group in self.groups for scale in group.scales):
-            value = graph.initializers.pop(name)
-            value.const_value = None
-            value.shape, value.type = ir.Shape(()), ir.TensorType(ir.DataType.FLOAT)
-            graph.inputs.append(value)
-        self.names = [v.name or "" for v in graph.outputs]
+        for name, array in (pair for group in self.groups for pair in group.inputs(0.0).items()):
+            make_input(self.network.graph, name, array)
+        self.names = [v.name or "" for v in self.network.graph.outputs]
         # not optimised: onnxruntime 1.31 takes Q and DQ with computed scales about a GlobalAveragePool for ones that it may leave out
         self.session = open_session(serialize(self.network), False, None)
 
     def run(self, batch: Mapping[str, Array], factors: Array) -> list[Array]:
         """The outputs with every group's scale times exp(factor)."""
-        scales = {name: scale_by(group.encoding, factor).scale for group, factor in zip(self.groups, factors, strict=True)
-                  for name in group.scales}
-        return list(self.session.run(self.names, {**batch, **scales}))
+        held = [group.inputs(factor) for group, factor in zip(self.groups, factors, strict=True)]
+        return list(self.session.run(self.names, {**batch, **{name: array for one in held for name, array in one.items()}}))
 
     def decide(self, factors: Array) -> float:
         key = factors.tobytes()
@@ -123,6 +144,22 @@ class Trial:
 
     def confirm(self, factors: Array) -> float:
         return self.loss.confirm(lambda batch: self.run(batch, factors))
+
+
+def make_input(graph: ir.Graph, name: str, array: Array) -> None:
+    """An input of that name in place of the initializer or of the node's result that had it."""
+    held = graph.initializers.pop(name, None)
+    made = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(ir.DataType.FLOAT))
+    old = held or next(v for node in graph for v in node.outputs if v.name == name)
+    node = old.producer()
+    old.replace_all_uses_with(made)
+    if node is not None:
+        graph.remove(node, safe=True)
+    graph.inputs.append(made)
+
+
+def rounded(weights: Array, encoding: Encoding) -> Array:
+    return encoding.dequantize(encoding.quantize(weights))
 
 
 def scale_by(encoding: Encoding, factor: float) -> Encoding:
@@ -147,6 +184,9 @@ def factors_of_norm(draft: Draft, groups: Sequence[Group], power: float) -> Arra
 
 
 def factor_of_norm(draft: Draft, group: Group, power: float) -> float:
+    if group.weights is not None:
+        errors = [np.mean(np.abs(rounded(group.weights, scale_by(group.encoding, f)) - group.weights) ** power) for f in NARROWER]
+        return float(NARROWER[int(np.argmin(errors))])
     counted = [draft.statistics[name] for name in group.values if name in draft.statistics]
     if not counted:
         return 0.0
