@@ -13,7 +13,8 @@ from bitsmith.calibration.collection import Collection
 from bitsmith.errors import GoneError
 from bitsmith.graph import constant
 from bitsmith.improving.draft import Draft
-from bitsmith.improving.gather_moments import Samples, gather_moments, in_order, simulate_activations, wanted_results
+from bitsmith.improving.frontier import Frontier
+from bitsmith.improving.gather_moments import Samples, gather_moments, simulate_activations, wanted_results
 from bitsmith.improving.layers import find_layers
 from bitsmith.improving.round_weights import round_weights
 from bitsmith.planning.recipe import FLOAT, Recipe, Rule
@@ -152,7 +153,7 @@ def test_moments_are_those_of_what_is_read_and_lacking(monkeypatch: pytest.Monke
     samples, simulated = Samples.of(draft.samples("test")), simulate_activations(draft)
     number = next(i for i, layer in enumerate(layers) if layer.sum is not None)
     layer, wanted = layers[number], list(wanted_results(draft.network, layers, samples))[number]
-    moments = gather_moments(simulated, number, layer, wanted, samples)
+    moments = gather_moments(Frontier(simulated, samples.data), number, layer, wanted, samples)
     read = all_of(simulated, read_with(simulated, layer.weight), draft)
     padded = np.pad(read, ((0, 0), (0, 0), (1, 1), (1, 1)))
     rows = np.stack([padded[n, :, i:i + 3, j:j + 3].ravel() for n in range(20) for i in range(8) for j in range(8)])
@@ -200,7 +201,3 @@ def test_onnxruntime_leaves_the_weights_of_the_simulated_network_alone(built: st
     for batch in draft.samples("test"):
         for name, array in slow.run(batch).items():
             assert np.abs(fast.run(batch)[name] - array).mean() < 1e-4      # single codes may differ, where sums come in another order
-
-
-def test_threads_give_their_results_in_order() -> None:
-    assert list(in_order(lambda n: n * n, iter(range(50)))) == [n * n for n in range(50)]

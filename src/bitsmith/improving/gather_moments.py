@@ -1,20 +1,17 @@
 """Runs a network, in float and as its plan says, and gathers what layers read and what their results lack."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import TypeVar
 
 import numpy as np
 import onnx_ir as ir
-from threadpoolctl import threadpool_limits
 
-from bitsmith.calibration.collect import processor_count
 from bitsmith.graph import constant, consumers, input_at
 from bitsmith.improving.as_matrices import Positions
 from bitsmith.improving.draft import Draft
+from bitsmith.improving.frontier import Frontier, in_order
 from bitsmith.improving.layers import Layer
 from bitsmith.improving.second_order import Moments
 from bitsmith.loading.data import Data
@@ -27,7 +24,6 @@ ROWS = 2**14            # that a layer's moments are summed over
 SAMPLES = 512
 HELD = 2**26            # numbers: results in float that wait for their layers
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 
@@ -55,21 +51,6 @@ class Samples:
     def each(self, run: Callable[[int, dict[str, Array]], R]) -> Iterator[R]:
         """What `run` makes of every batch, on all processors, in order."""
         return in_order(lambda numbered: run(*numbered), enumerate(self.data))
-
-
-def in_order(run: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Like `map`, on as many threads as there are processors; few items wait at once.
-
-    BLAS keeps to the thread that calls it: its own threads beside ours would take half of the speed.
-    """
-    workers, waiting = processor_count(), deque[Future[R]]()
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers, "refine") as pool:
-        for item in items:
-            waiting.append(pool.submit(run, item))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def simulate_activations(draft: Draft) -> ir.Model:
@@ -128,23 +109,25 @@ def channels_of(layer: Layer) -> int:
     return int(groups * channels)
 
 
-def gather_moments(simulated: ir.Model, number: int, layer: Layer, wanted: Sequence[Array], samples: Samples) -> Moments:
-    """What the layer reads, everything before it quantized, and how far its results would be from those wanted, were it in float."""
-    read, beside = names_in(simulated, layer)
-    session = Session(simulated, [read, *beside], threads=1)
+def gather_moments(simulated: Frontier, number: int, layer: Layer, wanted: Sequence[Array], samples: Samples) -> Moments:
+    """What the layer reads, everything before it quantized, and how far its results would be from those wanted, were it in float.
+
+    simulated   is run as far as the layer, whose weights and those behind it are still to be found
+    """
+    read, beside = names_in(simulated.network, layer)
     weight, bias = constant(layer.node.inputs[1]), constant(input_at(layer.node, 2))
     assert weight is not None
     matrix = layer.product.weights(weight).swapaxes(1, 2)
 
-    def run(batch_number: int, batch: dict[str, Array]) -> Moments:
-        found, at = session.run(batch), samples.positions(number, batch_number)
+    def look(batch_number: int, found: dict[str, Array]) -> Moments:
+        at = samples.positions(number, batch_number)
         x = layer.product.rows(found[read], at)
         made = x @ matrix + (0 if bias is None else bias.reshape(len(matrix), 1, -1))
         for name in beside:
             made += layer.product.results(found[name], at)
         return Moments.of(x, wanted[batch_number] - made)
 
-    return reduce(Moments.merge, samples.each(run))
+    return reduce(Moments.merge, simulated.each([read, *beside], read, look))
 
 
 def names_in(simulated: ir.Model, layer: Layer) -> tuple[str, list[str]]:

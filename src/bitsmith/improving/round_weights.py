@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from bitsmith.graph import constant
 from bitsmith.improving.draft import Draft, Progress
+from bitsmith.improving.frontier import Frontier
 from bitsmith.improving.gather_moments import Samples, gather_moments, put_numbers, simulate_activations, wanted_results
 from bitsmith.improving.layers import Layer, find_layers
 from bitsmith.improving.second_order import Line, Moments, Rounded, round_weights_of
@@ -40,11 +41,12 @@ def layer_by_layer(draft: Draft, refinement: str, treat: Treat, progress: Progre
     samples = Samples.of(draft.samples(refinement))
     layers, left_out = find_layers(draft.network.graph, draft.plan.encodings)
     simulated, network = simulate_activations(draft), draft.network.clone()
+    frontier = Frontier(simulated, samples.data)
     encodings, reasons = dict(draft.plan.encodings), dict(draft.plan.reasons)
     for name, why in left_out.items():
         reasons[name] = f"{reasons.get(name, '')}; rounded to nearest: {why}"
     for number, (layer, wanted) in enumerate(zip(layers, wanted_results(draft.reference, layers, samples), strict=True)):
-        moments = gather_moments(simulated, number, layer, wanted, samples)
+        moments = gather_moments(frontier, number, layer, wanted, samples)
         reasons[layer.weight] = f"{reasons.get(layer.weight, '')}; {treat(layer, moments, encodings, (network, simulated))}"
         if progress is not None:
             progress(number + 1, len(layers))

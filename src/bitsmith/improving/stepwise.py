@@ -1,6 +1,6 @@
 """A network that is run value by value, each node once, so that what is computed may be changed before others read it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,7 +63,7 @@ def has_branches(network: ir.Model) -> bool:
     return any(holds_graph(node) for node in network.graph)
 
 
-def needed(value: ir.Value, known: dict[str, list[Array]]) -> set[ir.Node]:
+def needed(value: ir.Value, known: Collection[str]) -> set[ir.Node]:
     """The nodes that make a value out of known ones."""
     found: set[ir.Node] = set()
     waiting = [value]
@@ -104,10 +104,7 @@ def cut_out(network: ir.Model, nodes: Sequence[ir.Node], known: dict[str, Array]
 
 def few_samples(network: ir.Model, data: Data) -> list[dict[str, Array]]:
     """The first samples of the data in batches, so few that the network's largest value stays within bounds."""
-    from bitsmith.running.feeds import fixed_samples, read_feeds
-    from bitsmith.running.serialized import serialize
-
-    fixed = fixed_samples(read_feeds(serialize(network).message.graph))
+    fixed = fixed_count(network)
     largest = max((numbers(v) for node in network.graph for v in node.outputs), default=1)
     count = max(1, min(MOST_SAMPLES, MOST_NUMBERS // max(1, largest)))
     size = fixed or min(count, 32)
@@ -120,3 +117,11 @@ def few_samples(network: ir.Model, data: Data) -> list[dict[str, Array]]:
 def numbers(value: ir.Value) -> int:
     """How many a sample has, where the shape is known."""
     return 1 if value.shape is None else int(np.prod([dim for dim in list(value.shape)[1:] if isinstance(dim, int)], dtype=np.int64))
+
+
+def fixed_count(network: ir.Model) -> int | None:
+    """How many samples the network takes at once; None where any number will do."""
+    from bitsmith.running.feeds import fixed_samples, read_feeds
+    from bitsmith.running.serialized import serialize
+
+    return fixed_samples(read_feeds(serialize(network).message.graph))
