@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
+from itertools import combinations, permutations
 from random import Random
 
 from bitsmith.errors import LoweringError
+from bitsmith.integer.packing import Distance, Packing, UndecidedError
 
 ALIGNMENT = 4           # bytes: every value may be read as 32-bit words
 FEW = 5                 # buffers of which every order is tried
@@ -54,7 +55,7 @@ class Overlap:
 class Arena:
     """offsets      of every buffer, in bytes
     size         what it takes
-    lower_bound  less is impossible: at some step so many bytes are live
+    lower_bound  less is impossible: at some step so many bytes are live, or every way to place them was looked at
     """
 
     offsets: Mapping[str, int]
@@ -108,7 +109,8 @@ def place(buffers: Sequence[Buffer], overlaps: Sequence[Overlap] = ()) -> Arena:
 
     Buffers are put one by one where there is room, in several orders (large ones first, long-lived ones first, backwards and
     forwards in time, then all of a few buffers, or shuffled ones, always the same); the smallest arena wins, and the first that reaches
-    the lower bound ends the search. Placing optimally is NP-hard (dynamic storage allocation, Garey and Johnson 1979, SR2).
+    the lower bound ends the search. Where none does, a smaller one is looked for in all ways, as long as these are few: placing
+    optimally is NP-hard (dynamic storage allocation, Garey and Johnson 1979, SR2).
     """
     found = {buffer.name: buffer for buffer in buffers}
     allowed = {(o.source, o.result): o for o in overlaps if shares(found, o)}
@@ -123,7 +125,36 @@ def place(buffers: Sequence[Buffer], overlaps: Sequence[Overlap] = ()) -> Arena:
         if best.size <= least:
             break
     assert best is not None
-    return Arena({buffer.name: best.offsets[buffer.name] for buffer in buffers}, best.size, least)
+    offsets, size, least = shrink(buffers, allowed, best, least)
+    return Arena({buffer.name: offsets[buffer.name] for buffer in buffers}, size, least)
+
+
+def shrink(
+    buffers: Sequence[Buffer], overlaps: Mapping[tuple[str, str], Overlap], best: Layout, least: int
+) -> tuple[Mapping[str, int], int, int]:
+    """(offsets, size, lower bound): smaller and smaller, until that is proven to be impossible or takes too long to find out."""
+    offsets, size = best.offsets, best.size
+    pairs = [ways_apart(overlaps, one, other) for one, other in combinations(buffers, 2) if meet(one, other)]
+    try:
+        while size > least:
+            found = Packing({b.name: rounded(b.size) for b in buffers}, size - ALIGNMENT).solve(pairs)
+            if found is None:
+                return offsets, size, size
+            offsets, size = found, max(found[b.name] + rounded(b.size) for b in buffers)
+    except UndecidedError:
+        pass
+    return offsets, size, least
+
+
+def ways_apart(overlaps: Mapping[tuple[str, str], Overlap], one: Buffer, other: Buffer) -> list[Distance]:
+    """The distances of which two buffers that meet must keep one: see `apart`."""
+    found = [(one.name, other.name, rounded(one.size)), (other.name, one.name, rounded(other.size))]
+    for source, result in ((one.name, other.name), (other.name, one.name)):
+        overlap = overlaps.get((source, result))
+        if overlap is not None:
+            found.append((result, source, rounded(overlap.lead)))
+            found += [] if overlap.trail is None else [(source, result, rounded(overlap.trail))]
+    return found
 
 
 def lower_bound(buffers: Sequence[Buffer], overlaps: Sequence[Overlap] = ()) -> int:
