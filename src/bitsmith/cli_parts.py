@@ -58,7 +58,7 @@ def whole_application(network: "ir.Model", raw_input: str | None, normalize: lis
 
 def adjusted(recipe: "Recipe", changes: Mapping[str, Any]) -> "Recipe":
     """The recipe, but for what options say otherwise; None changes nothing."""
-    from bitsmith.analysis.search import read_budget
+    from bitsmith.planning.budget import read_budget
     from bitsmith.planning.recipe import Recipe, Rule
 
     ways: dict[str, Callable[[Recipe, Any], Recipe]] = {

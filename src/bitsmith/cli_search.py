@@ -145,7 +145,8 @@ def search(
     """
     from bitsmith import display_search as display
     from bitsmith import workflow
-    from bitsmith.analysis.search import Goal, read_budget, search_with_progress
+    from bitsmith.analysis.search import Goal, search_with_progress
+    from bitsmith.planning.budget import read_budget
     from bitsmith.planning.recipe import load_recipe
     from bitsmith.terminal import progress_bar
 

@@ -16,9 +16,9 @@ import pytest
 
 import bitsmith as bs
 from bitsmith.analysis import search as room
-from bitsmith.analysis.search import read_budget, search_with_progress
+from bitsmith.analysis.search import search_with_progress
 from bitsmith.analysis.search_costs import FLOAT_BITS, costs_of
-from bitsmith.analysis.search_points import Loss, load_search
+from bitsmith.analysis.search_points import Loss, Point, load_search
 from bitsmith.analysis.search_problem import problem_for
 from bitsmith.analysis.search_samples import check_apart, halves
 from bitsmith.analysis.sensitivity import choices_for
@@ -147,6 +147,22 @@ def test_an_impossible_tolerance_tells_the_best_there_is() -> None:
     assert "nothing keeps the tolerance of 0 points; the best that was measured loses" in found.notes[-1]
 
 
+def test_where_a_point_fails_on_other_samples_the_next_has_much_less_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, x, test, labels = material()
+    looked: list[float] = []
+
+    def confirm(self: room.Bench, point: Point, draft: Any) -> Point:
+        looked.append(point.costs.weight_bits)
+        return replace(point, confirmed=Loss(200, 0.5, 0.9, 0.5 if point.costs.weight_bits < 6 else 0.0, 0.001))
+
+    monkeypatch.setattr(room.Bench, "confirm", confirm)
+    found = bs.search(network, x, test=(test, labels), goal=replace(GOAL, widths=(16, 8, 7, 6, 5, 4, 3, 2)))
+    assert looked == sorted(looked)
+    assert 1 < len(looked) <= room.MOST_CONFIRMED + 1
+    assert found.best is not None
+    assert 6 <= found.best.costs.weight_bits == looked[-1] < 12
+
+
 @pytest.mark.parametrize(("drop", "error", "advised"), [(0.0125, 0.0075, True), (0.0125, 0.001, False), (0.005, 0.0075, False)])
 def test_a_loss_that_may_be_chance_asks_for_more_samples(drop: float, error: float, advised: bool) -> None:
     point = SimpleNamespace(searched=Loss(400, 0.5, 0.9, drop, error), confirmed=None)
@@ -242,17 +258,6 @@ def test_predicted_costs_are_those_of_the_plan() -> None:
     for cost in ("bytes", "bitops", "energy"):
         assert problem_for(choices, measured, cost).cost.total(chosen) == pytest.approx(costs.of(cost), rel=0.02)
     assert costs_of(network.graph, bs.Plan({})).weight_bits == FLOAT_BITS
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("10m", 600), ("90s", 90), ("1h30m", 5400), ("45", 45), ("0.5m", 30)])
-def test_times(text: str, seconds: float) -> None:
-    assert read_budget(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "soon", "10 m", "m", "-5s"])
-def test_wrong_times(text: str) -> None:
-    with pytest.raises(RecipeError, match="10m"):
-        read_budget(text)
 
 
 def test_wrong_goals() -> None:

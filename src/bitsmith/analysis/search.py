@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -46,7 +45,6 @@ from bitsmith.version import VERSION
 
 Progress = Callable[[int, int | None], None]
 Steps = Callable[[str], AbstractContextManager[Progress | None]]
-BUDGET = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 FOR_SENSITIVITY = 0.3       # of the time
 FOR_MEASURING = 0.9         # of the time, sensitivities included; the rest is for confirming
 BISECTIONS = 9
@@ -102,15 +100,6 @@ class Goal:
         return SensitivitySettings(self.widths, self.roles, self.recipe, self.target, self.fast, self.samples)
 
 
-def read_budget(text: str) -> float:
-    """'10m', '90s', '1h30m' or a number of seconds. Raises RecipeError for anything else."""
-    found = BUDGET.fullmatch(text.strip())
-    if not text.strip() or found is None or not any(found.groups()):
-        raise RecipeError(f"A time is written as 10m, 90s or 1h30m, not {text!r}.")
-    hours, minutes, seconds = (float(part or 0) for part in found.groups())
-    return 3600 * hours + 60 * minutes + seconds
-
-
 @dataclass
 class Hunt:
     """A search on its way: what is known, and where it is kept."""
@@ -121,6 +110,7 @@ class Hunt:
     found: Search
     path: Path | None
     until: float
+    ends: float
     advance: Progress | None
     known: dict[str, int] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
@@ -170,6 +160,9 @@ class Hunt:
     def cost(self, point: Point) -> float:
         return point.costs.of(self.goal.cost)
 
+    def noise(self, point: Point) -> float:
+        return self.problem.noise_of(point.assignment())
+
 
 def search(
     source: Any, data: Any, *, test: Any, confirm: Any = None, goal: Goal | None = None, path: str | Path | None = None,
@@ -198,7 +191,7 @@ def search_with_progress(
     """
     steps, kept = progress or (lambda title: nullcontext()), None if path is None else Path(path)
     started = monotonic()
-    until = started + FOR_MEASURING * goal.seconds
+    until, ends = started + FOR_MEASURING * goal.seconds, started + goal.seconds
     network = opened(source)
     check_refinements(load_recipe(goal.recipe).refine)
     bench, notes = bench_for(network, data, tested, goal, steps)
@@ -215,7 +208,7 @@ def search_with_progress(
         found = replace(found, sensitivity=sensitivities(found.sensitivity, bench, few, work))
     problem = problem_for(bench.choices, found.sensitivity, goal.cost, goal.max_bytes, goal.max_bitops)
     with steps("measuring") as advance:
-        return choose(Hunt(bench, goal, problem, found, kept, until, advance))
+        return choose(Hunt(bench, goal, problem, found, kept, until, ends, advance))
 
 
 def bench_for(network: ir.Model, data: Any, tested: tuple[Any, Any], goal: Goal, steps: Steps) -> tuple[Bench, list[str]]:
@@ -353,16 +346,32 @@ def allowed(problem: Problem, assignment: Assignment) -> bool:
 
 
 def confirmed(hunt: Hunt) -> Search:
-    """The cheapest point that keeps the tolerance on the samples held out, too."""
-    order = sorted(range(len(hunt.found.points)), key=lambda number: hunt.cost(hunt.found.points[number]))
-    fit = [n for n in order if hunt.within(hunt.found.points[n]) and allowed(hunt.problem, hunt.found.points[n].assignment())]
-    chosen = None
-    for number in (*fit[:MOST_CONFIRMED], *fit[MOST_CONFIRMED:][-1:]):
-        if hunt.confirm(number).confirmed.drop <= hunt.goal.tolerance:       # type: ignore[union-attr]
+    """The cheapest point that keeps the tolerance on the samples held out, too.
+
+    Where one does not, the next is to have a quarter of its noise, and is measured, if there is time: points beside it would fail likewise.
+    """
+    limit, chosen = math.inf, None
+    for looks in range(MOST_CONFIRMED + 1):
+        number = cheapest_within(hunt, limit if looks < MOST_CONFIRMED else 0.0)
+        if number is None or hunt.confirm(number).confirmed.drop <= hunt.goal.tolerance:       # type: ignore[union-attr]
             chosen = number
             break
+        limit = hunt.noise(hunt.found.points[number]) / STRIDE
+        less = cheapest(hunt.problem, limit) if monotonic() < hunt.ends else None
+        if less is not None:
+            hunt.measure(less)
     hunt.keep(replace(hunt.found, chosen=chosen, notes=(*hunt.found.notes, *last_words(hunt, chosen))))
     return hunt.found
+
+
+def cheapest_within(hunt: Hunt, noise: float) -> int | None:
+    """The cheapest point within the tolerance that has at most so much noise; where there is none, the quietest that may still do."""
+    fit = [n for n, p in enumerate(hunt.found.points) if hunt.within(p) and allowed(hunt.problem, p.assignment())]
+    quiet = [n for n in fit if hunt.noise(hunt.found.points[n]) <= noise]
+    if quiet:
+        return min(quiet, key=lambda n: hunt.cost(hunt.found.points[n]))
+    left = [n for n in fit if (c := hunt.found.points[n].confirmed) is None or c.drop <= hunt.goal.tolerance]
+    return min(left, key=lambda n: hunt.noise(hunt.found.points[n]), default=None)
 
 
 def last_words(hunt: Hunt, chosen: int | None) -> Iterator[str]:
