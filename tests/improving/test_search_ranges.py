@@ -87,6 +87,13 @@ def test_weights_of_few_bits_are_searched_and_lose_less(network: ir.Model) -> No
     assert measured.confirm(runner(found)) < measured.confirm(runner(draft))
 
 
+def test_large_weights_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that onnxruntime reads where they lie."""
+    monkeypatch.setattr("bitsmith.running.serialized.LARGE", 64)
+    draft = draft_of(bs.load(networks.conv_bn_relu()), None, weights=2)
+    assert any("searched" in draft_found for draft_found in search_ranges(draft).plan.reasons.values())
+
+
 def test_weights_that_were_rounded_with_care_are_left(network: ir.Model) -> None:
     draft = round_weights(draft_of(network, None, weights=3))
     assert find_weights(draft, draft.simulated()) == []

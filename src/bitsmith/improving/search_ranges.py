@@ -23,6 +23,7 @@ from bitsmith.operators import operator_of
 from bitsmith.planning.plan import Plan
 from bitsmith.planning.recipe import Rule
 from bitsmith.planning.weights import bias_of, encode_bias, make_room, uses_of
+from bitsmith.rewrites.edits import discard
 from bitsmith.running.serialized import serialize
 from bitsmith.running.session import open_session
 
@@ -154,7 +155,7 @@ def make_input(graph: ir.Graph, name: str, array: Array) -> None:
     node = old.producer()
     old.replace_all_uses_with(made)
     if node is not None:
-        graph.remove(node, safe=True)
+        discard(node)           # and its numbers: onnxruntime refuses those that nothing reads
     graph.inputs.append(made)
 
 
