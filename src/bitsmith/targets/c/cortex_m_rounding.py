@@ -115,7 +115,7 @@ def by_shift(rounding: EvenShift, reach: Array, factors: Array) -> Array | None:
     signs = np.sign(factors)
     start = signs * rounding.odd * step + np.where(signs > 0, (step >> 1) - 1, -(step >> 1))
     zero = np.full_like(shift, rounding.codes.zero_point - rounding.odd)
-    return np.stack([start, signs * (2**UPPER // step), zero, TOP - shift], 1)
+    return np.stack([start, TOP - shift, signs * (2**UPPER // step), zero], 1)
 
 
 def bits_of(factors: Array) -> Array:

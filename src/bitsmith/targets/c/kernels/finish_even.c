@@ -8,7 +8,7 @@ struct finish {
     int32_t low, high;
 };
 
-KERNEL result_t finish_code(const struct finish *how, int32_t sum, int32_t multiplier, int32_t offset, int32_t shift)
+KERNEL result_t finish_code(const struct finish *how, int32_t sum, int32_t shift, int32_t multiplier, int32_t offset)
 {
     return (result_t)saturate(dsp_multiply_upper(ties(sum, shift), multiplier, offset), how->low, how->high);
 }
