@@ -16,9 +16,10 @@ from random_programs import NARROW, Maker, random_case
 
 from bitsmith.integer.bounds import weighted
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import Convolve, MaxPool
+from bitsmith.integer.instructions import AddRescaled, Convolve, MaxPool
 from bitsmith.integer.program import Program
 from bitsmith.integer.requantization import EvenShift
+from bitsmith.integer.rescaling import EvenTotal
 from bitsmith.integer.windows import Window
 from bitsmith.numerics import Encoding, Integer
 from bitsmith.targets.c.cortex_m import SINGLE
@@ -204,6 +205,35 @@ def test_products_and_sums(powers: bool, tmp_path: Path) -> None:
         cases.append(fast(maker.case(((maker.sum if seed % 2 else maker.multiply)(first),), samples=3)))
     assert {kernel.split()[0] for kernel in kernels(cases)} >= {"cortex_m_convolve", "cortex_m_add"}
     assert_same_codes(cases, tmp_path)
+
+
+@pytest.mark.parametrize("zero", [0, 7, 130])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_sums_that_are_ties(zero: int, sign: int, tmp_path: Path) -> None:
+    """All pairs of codes, to a scale of twice and four times the operands': every second and fourth sum is a tie."""
+    cases = []
+    for scale in (2, 4):
+        names = {"left": 3, "right": 0, "v0": zero}
+        left, right, result = (Encoding(UNSIGNED, np.float32(scale if name == "v0" else 1), np.int32(z)) for name, z in names.items())
+        total = EvenTotal.of((left, right), (1, sign), result.scale, CodeRange.of(result))
+        step = AddRescaled(("left", "right"), "v0", (CodeRange.of(left), CodeRange.of(right)), total)
+        grid = np.indices((1, 256, 256), np.uint8)
+        program = Program((step,), {"left": left, "right": right}, ("v0",), {"left": left, "right": right, "v0": result})
+        cases.append(Case(program, {"left": grid[1][None], "right": grid[2][None]}, Choices("shift", "cortex-m")))
+    assert set(kernels(cases)) == {"cortex_m_add"}
+    assert_same_codes(cases, tmp_path)
+
+
+def test_sums_beyond_32_bits_stay_portable(tmp_path: Path) -> None:
+    """Operands of very different scales: the multipliers have no factor in common that could be left out."""
+    left, right, result = (Encoding(UNSIGNED, np.float32(scale), np.int32(1)) for scale in (1, 2.0**-23, 2))
+    total = EvenTotal.of((left, right), (1, 1), result.scale, CodeRange.of(result))
+    step = AddRescaled(("left", "right"), "v0", (CodeRange.of(left), CodeRange.of(right)), total)
+    codes = np.random.default_rng(0).integers(0, 256, (2, 1, 1, 4, 5)).astype(np.uint8)
+    program = Program((step,), {"left": left, "right": right}, ("v0",), {"left": left, "right": right, "v0": result})
+    case = Case(program, {"left": codes[0], "right": codes[1]}, Choices("shift", "cortex-m"))
+    assert set(kernels([case])) == {"add"}
+    assert_same_codes([case], tmp_path)
 
 
 @FEW
