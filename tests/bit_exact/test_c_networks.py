@@ -150,6 +150,21 @@ def test_cppcheck_has_nothing_to_say(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
+@pytest.mark.parametrize("target", ["c", "c:cortex-m", "c:cortex-m,shift", "c:x86"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_files_compile_by_themselves_without_a_warning(compiler: str, target: str, tmp_path: Path) -> None:
+    """clang sees functions that nobody calls only there."""
+    import subprocess
+
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    case = case_of("depthwise", recipes.int8().with_rules(Rule(power_of_two=True)), target)
+    for name, text in write_source(case.firmware, title="").items():
+        (tmp_path / name).write_text(text)
+    for name in ("net.c", "net_weights.c", "main.c"):
+        subprocess.run([compiler, *STRICT, "-Wshadow", "-c", name, "-o", "made.o"], cwd=tmp_path, check=True)
+
+
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc")
 def test_no_warning_on_a_microcontroller_and_no_float(tmp_path: Path) -> None:
     """int32_t is another type there; and not one floating point instruction or library call is made."""
