@@ -64,7 +64,7 @@ def test_small_networks_by_shift(flavour: str, tmp_path: Path) -> None:
     assert_same_codes(cases, tmp_path)
     kernels = {call.kernel for case in cases for call in case.firmware.calls}
     fast = {kernel for kernel in kernels if kernel.startswith(("cortex_m", "x86"))}
-    assert fast == ({"cortex_m_add", "cortex_m_convolve"} if flavour == "cortex-m" else set())
+    assert fast == ({"cortex_m_add_pairs", "cortex_m_convolve"} if flavour == "cortex-m" else set())
 
 
 @pytest.mark.parametrize("recipe", ["int8", "int16", "asymmetric"])

@@ -207,21 +207,34 @@ def test_products_and_sums(powers: bool, tmp_path: Path) -> None:
     assert_same_codes(cases, tmp_path)
 
 
-@pytest.mark.parametrize("zero", [0, 7, 130])
-@pytest.mark.parametrize("sign", [1, -1])
-def test_sums_that_are_ties(zero: int, sign: int, tmp_path: Path) -> None:
-    """All pairs of codes, to a scale of twice and four times the operands': every second and fourth sum is a tie."""
-    cases = []
-    for scale in (2, 4):
-        names = {"left": 3, "right": 0, "v0": zero}
-        left, right, result = (Encoding(UNSIGNED, np.float32(scale if name == "v0" else 1), np.int32(z)) for name, z in names.items())
-        total = EvenTotal.of((left, right), (1, sign), result.scale, CodeRange.of(result))
-        step = AddRescaled(("left", "right"), "v0", (CodeRange.of(left), CodeRange.of(right)), total)
-        grid = np.indices((1, 256, 256), np.uint8)
-        program = Program((step,), {"left": left, "right": right}, ("v0",), {"left": left, "right": right, "v0": result})
-        cases.append(Case(program, {"left": grid[1][None], "right": grid[2][None]}, Choices("shift", "cortex-m")))
-    assert set(kernels(cases)) == {"cortex_m_add"}
+def sum_of_all_pairs(scales: tuple[float, ...], zeros: tuple[int, ...], sign: int = 1) -> Case:
+    """Two values of one plane whose elements meet in every way. Scales and zero points: of both and of the result."""
+    encodings = [Encoding(UNSIGNED, np.float32(scale), np.int32(zero)) for scale, zero in zip(scales, zeros, strict=True)]
+    ranges = [CodeRange.of(encoding) for encoding in encodings]
+    total = EvenTotal.of(encodings[:2], (1, sign), encodings[2].scale, ranges[2])
+    step = AddRescaled(("left", "right"), "v0", tuple(ranges[:2]), total)
+    named = dict(zip(("left", "right", "v0"), encodings, strict=True))
+    grid = np.indices((1, 257, 257)) % 256                  # an odd number of elements
+    codes = {"left": grid[1][None].astype(np.uint8), "right": grid[2][None].astype(np.uint8)}
+    return Case(Program((step,), {"left": named["left"], "right": named["right"]}, ("v0",), named), codes, Choices("shift", "cortex-m"))
+
+
+@pytest.mark.parametrize(("sign", "kernel"), [(1, "cortex_m_add_pairs"), (-1, "cortex_m_add")])
+def test_sums_that_are_ties(sign: int, kernel: str, tmp_path: Path) -> None:
+    """To a scale of twice and four times the operands': every second and fourth sum is a tie."""
+    cases = [sum_of_all_pairs((1, 1, scale), (3, 0, zero), sign) for scale in (2, 4) for zero in (0, 7, 130)]
+    assert set(kernels(cases)) == {kernel}
     assert_same_codes(cases, tmp_path)
+
+
+def test_sums_within_16_bits_and_beyond(tmp_path: Path) -> None:
+    """Two to a word as long as that holds them: with scales 256 apart the largest sum is one too many."""
+    zeros = ((255, 255, 0), (0, 0, 255), (255, 0, 128))
+    within = [sum_of_all_pairs((1, ratio, max(1, ratio)), each) for ratio in (2.0**-7, 0.5, 1, 128) for each in zeros]
+    assert set(kernels(within)) == {"cortex_m_add_pairs"}
+    beyond = [sum_of_all_pairs((256, 1, 256), (128, 0, 1)), sum_of_all_pairs((1, 1024, 4096), (0, 0, 0))]
+    assert set(kernels(beyond)) == {"cortex_m_add"}
+    assert_same_codes([*within, *beyond], tmp_path)
 
 
 def test_sums_beyond_32_bits_stay_portable(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from emulated_c import run_on_cortex_m7
 from random_programs import random_case
-from test_c_cortex_m import SIGNED, UNSIGNED, WINDOWS, convolution, fast, kernels
+from test_c_cortex_m import SIGNED, UNSIGNED, WINDOWS, convolution, fast, kernels, sum_of_all_pairs
 
 import bitsmith as bs
 from bitsmith.analysis.compiled import codes_of
@@ -59,6 +59,8 @@ def test_its_own_instructions_compute_what_plain_c_does(powers: bool, tmp_path: 
         cases.append(convolution(seed, (channels, 7, 9), 1 + seed % 6, window, kind=kind, lowest=lowest, powers=powers))
         if channels == 12:
             cases.append(convolution(seed, (12, 7, 9), 12, window, groups=12, kind=kind, channels_last=True, powers=powers))
+    if powers:
+        cases += [sum_of_all_pairs((1, 1, 4), (3, 250, 7)), sum_of_all_pairs((1, 1, 4), (3, 250, 7), -1)]
     assert {"cortex_m_convolve terms_paired", "cortex_m_convolve terms_wide", "cortex_m_depthwise"} <= set(kernels(cases))
     for case, found in zip(cases, run_on_cortex_m7(cases, tmp_path), strict=True):
         for name, codes in case.expected().items():

@@ -14,6 +14,7 @@ from bitsmith.targets.c.cortex_m_rounding import (
     finish,
     finish_fields,
     finish_part,
+    pair_fields,
     rounds,
     saturate_part,
     spare_factors,
@@ -144,19 +145,22 @@ def rows_geometry(rows: int, terms: int) -> Geometry:
 
 
 def describe_fast_sum(step: AddRescaled, place: Place) -> list[Call]:
-    """Two values of one shape and order, whose sum with all constants stays in 32 bits."""
+    """Two values of one shape and order, whose sum with all constants stays in 32 bits, or even in 16."""
     left, right, result = (place.stored[name] for name in (*step.inputs[:2], step.output))
     total = step.total
     alike = len(step.inputs) == 2 and left.shape == right.shape == result.shape and left.order == right.order == result.order
     if not alike or not isinstance(total, (FixedTotal, EvenTotal)) or left.width + right.width > 2:
         return describe_sum(step, place)
-    fields = sum_fields(step, total)
+    unsigned = {left.c_type, right.c_type, result.c_type} == {"uint8_t"}
+    pairs = pair_fields(total) if unsigned else None
+    fields = sum_fields(step, total) if pairs is None else pairs
     if fields is None:
         return describe_sum(step, place)
     types = {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type}
     leads = {name: growth(s, result) for name, s in zip(step.inputs, (left, right), strict=True)}
-    return [Call("cortex_m_add", types, Fields({"count": result.count, **fields}), step.inputs, step.output,
-                 f"sum, {result.count} elements", sum_parts(total), leads)]
+    kernel, parts = ("cortex_m_add", sum_parts(total)) if pairs is None else ("cortex_m_add_pairs", {"dsp": "dsp"})
+    return [Call(kernel, types, Fields({"count": result.count, **fields}), step.inputs, step.output,
+                 f"sum, {result.count} elements", parts, leads)]
 
 
 CORTEX_M: Mapping[type, Describe] = {

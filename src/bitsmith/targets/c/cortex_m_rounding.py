@@ -17,12 +17,24 @@ BYTE = 8                # bits by which the second channel of a pair stands abov
 UPPER = 32
 UNUSED = 40             # a shift, where the multiplier is 0
 LEAST = 2               # shift by SMMLA: its multiplier 2**(32 - shift) is below 2**31
+PAIR = 2**16            # numbers of half a word
 TOP = 31                # the bit that says whether a number is odd is shifted there
 
 
 def saturate_part(codes: CodeRange) -> str:
-    """One instruction where all codes of a byte are allowed."""
+    """One instruction where all codes of a byte are allowed, two where they end at some other than the last."""
+    if lack(codes):
+        return "saturate_capped_unsigned" if codes.low == 0 else "saturate_capped_signed"
     return {(0, 255): "saturate_unsigned", (-128, 127): "saturate_signed"}.get((codes.low, codes.high), "saturate_between")
+
+
+def lack(codes: CodeRange) -> int:
+    """How far the highest code is from the last of a byte, if the lowest is the first; else 0. It is added until codes are clamped."""
+    return max(0, {0: 255, -128: 127}.get(codes.low, codes.high) - codes.high)
+
+
+def limits(codes: CodeRange) -> Entries:
+    return {"low": lack(codes) or codes.low, "high": codes.high}
 
 
 def rounds(rounding: Requantize | None) -> bool:
@@ -81,7 +93,7 @@ def finish(step: Convolve | MatrixMultiply, ordered: Array, factors: Array, *, p
         start[1::2] += start[0::2][:len(start) // 2]
     found[:, 0] = (start + 2**31) % 2**32 - 2**31           # sums wrap around
     filled = np.pad(found, ((0, len(found) % 2), (0, 0)))
-    return Fields({"channels": Table(filled, "int32_t"), "low": step.requantize.codes.low, "high": step.requantize.codes.high})
+    return Fields({"channels": Table(filled, "int32_t"), **limits(step.requantize.codes)})
 
 
 def rounding_table(rounding: Requantize, reach: Array, factors: Array) -> Array | None:
@@ -94,7 +106,7 @@ def rounding_table(rounding: Requantize, reach: Array, factors: Array) -> Array 
 def by_multiplier(rounding: FixedPoint, reach: Array, factors: Array) -> Array | None:
     multiplier, shift = (each_channel(part, len(factors)) for part in (rounding.multiplier, rounding.shift))
     beyond = np.where(multiplier == 0, UNUSED, shift) + bits_of(factors) - UPPER
-    zero = 2 * rounding.codes.zero_point + 1
+    zero = 2 * (rounding.codes.zero_point + lack(rounding.codes)) + 1
     fits = (reach * abs(factors) < 2**31) & (beyond >= 1) & (beyond < UPPER)
     fits &= abs(zero) * 2.0**np.clip(beyond, 0, UPPER) < ONE * 2
     if not fits.all():
@@ -114,7 +126,7 @@ def by_shift(rounding: EvenShift, reach: Array, factors: Array) -> Array | None:
         return None
     signs = np.sign(factors)
     start = signs * rounding.odd * step + np.where(signs > 0, (step >> 1) - 1, -(step >> 1))
-    zero = np.full_like(shift, rounding.codes.zero_point - rounding.odd)
+    zero = np.full_like(shift, rounding.codes.zero_point + lack(rounding.codes) - rounding.odd)
     return np.stack([start, TOP - shift, signs * (2**UPPER // step), zero], 1)
 
 
@@ -123,14 +135,39 @@ def bits_of(factors: Array) -> Array:
 
 
 def sum_fields(step: AddRescaled, total: IntegerTotal) -> Entries | None:
-    """How `cortex_m_add` adds two values, by the smallest multipliers. None where that leaves 32 bits."""
-    common = gcd(1 << (total.shift - 1), *total.multipliers)
-    multipliers, shift = [m // common for m in total.multipliers], total.shift - (common.bit_length() - 1)
+    """How `cortex_m_add` adds two values. None where that leaves 32 bits."""
+    multipliers, shift = smallest(total)
     reach = sum(abs(m) * max(map(abs, source.steps)) for m, source in zip(multipliers, step.sources, strict=True))
-    even, odd = isinstance(total, EvenTotal), odd_of(total)
+    odd = odd_of(total)
     if reach + (1 << (shift - 1)) + (odd << shift) >= 2**31:
         return None
-    zero = sum(m * z for m, z in zip(multipliers, total.zero_points, strict=True))
-    start = (1 << (shift - 1)) - even + (odd << shift) - zero
-    return {"left_multiplier": multipliers[0], "right_multiplier": multipliers[1], "start": (start + 2**31) % 2**32 - 2**31,
-            "shift": shift, "zero_point": total.codes.zero_point - odd, "low": total.codes.low, "high": total.codes.high}
+    return {"left_multiplier": multipliers[0], "right_multiplier": multipliers[1],
+            "start": (first_of(total) + 2**31) % 2**32 - 2**31, "shift": shift,
+            "zero_point": total.codes.zero_point + lack(total.codes) - odd, **limits(total.codes)}
+
+
+def smallest(total: IntegerTotal) -> tuple[list[int], int]:
+    """(multipliers, shift) without a power of two that both hold; the shift stays positive."""
+    common = gcd(1 << (total.shift - 1), *total.multipliers)
+    return [m // common for m in total.multipliers], total.shift - (common.bit_length() - 1)
+
+
+def first_of(total: IntegerTotal) -> int:
+    """With what a sum of products of codes begins: zero points and rounding."""
+    multipliers, shift = smallest(total)
+    zeros = sum(m * z for m, z in zip(multipliers, total.zero_points, strict=True))
+    return (1 << (shift - 1)) - isinstance(total, EvenTotal) + (odd_of(total) << shift) - zeros
+
+
+def pair_fields(total: IntegerTotal) -> Entries | None:
+    """How `cortex_m_add_pairs` adds two values of unsigned codes. None where sums leave 16 bits, ties go upward or codes are clamped."""
+    multipliers, shift = smallest(total)
+    start = first_of(total)
+    steps = -(min(0, start) >> shift)
+    steps += steps % 2                                      # an even number, so that ties stay where they are
+    most = 255 * sum(multipliers) + start + (steps << shift)
+    if not isinstance(total, EvenTotal) or min(multipliers) < 0 or most >= PAIR - 1 or (total.codes.low, total.codes.high) != (0, 255):
+        return None
+    both = PAIR + 1
+    return {"left_multiplier": multipliers[0], "right_multiplier": multipliers[1], "start": (start + (steps << shift)) * both,
+            "shift": shift, "mask": ((PAIR - 1) >> shift) * both, "zero": (total.codes.zero_point - odd_of(total) - steps) % PAIR * both}

@@ -15,7 +15,8 @@ ORDER = ("nearest", "requantize", "weight_at", "weigh", "popcount", "squeeze", "
          "terms", "block", "taps", "ties", "finish", "lanes", "quads", "lines", "x86_convolve",
          "real_weight", "real_limits", "real_finish", "real_dot", "combine", "curve")
 # variants of parts that have the same types
-TOLD_APART = ("int2", "int3", "int4", "binary", "signs", "from_zero", "shift", "even", "between", "wide", "scaled", *PAIRS, *CURVES)
+TOLD_APART = ("int2", "int3", "int4", "binary", "signs", "from_zero", "shift", "even", "between", "capped", "wide", "scaled",
+              *PAIRS, *CURVES)
 
 
 @cache

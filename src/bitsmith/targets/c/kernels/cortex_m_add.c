@@ -10,7 +10,7 @@ struct cortex_m_add {
     int32_t count;
     int32_t left_multiplier, right_multiplier;
     int32_t start, shift;
-    int32_t zero_point, low, high;
+    int32_t zero_point, low, high;                  /* see saturate */
 };
 
 KERNEL int32_t cortex_m_add_codes(const struct cortex_m_add *layer, int32_t left, int32_t right)
