@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def kernels(cases: Sequence[Case]) -> Counter[str]:
 
 
 def convolution(seed: int, shape: tuple[int, ...], outputs: int, window: Window, *, groups: int = 1, **options: Any) -> Case:
-    """One convolution of codes by chance. Options: kind of codes, lowest weight, channels_last in memory, real multipliers, powers."""
+    """One convolution of codes by chance. Options: kind and limits of codes, lowest weight, channels_last, real multipliers, powers."""
     maker = Maker(seed, formats=(options.get("kind", UNSIGNED),), powers=options.get("powers", False))
     name = maker.input(*shape)
     encoding: Encoding = maker.values["in0"][1]
@@ -59,6 +60,8 @@ def convolution(seed: int, shape: tuple[int, ...], outputs: int, window: Window,
     reach = weighted(weights.reshape(outputs, -1).astype(np.int64), bias, *source.steps).largest
     output = f"v{len(maker.instructions)}"
     rounding = maker.arithmetic.requantize.of(options["real"], source) if "real" in options else maker.rounding(reach, encoding)
+    low, high = options.get("limits", (rounding.codes.low, rounding.codes.high))
+    rounding = replace(rounding, codes=CodeRange(source.zero_point, low, high, source.storage))  # type: ignore[type-var]
     made = Convolve((name,), output, source, weights, np.zeros((), np.int32), window, bias=bias, groups=groups, requantize=rounding)
     maker.add(made, (outputs, *window.output_sizes(shape[1:])), encoding)
     return fast(maker.case((output,), samples=2))
@@ -102,6 +105,19 @@ def test_multipliers_of_all_sizes(tmp_path: Path) -> None:
     assert_same_codes([case, *others], tmp_path)
 
 
+@pytest.mark.parametrize(("kind", "limits", "part"), [
+    (UNSIGNED, (0, 192), "capped_unsigned"), (UNSIGNED, (0, 0), "capped_unsigned"), (SIGNED, (-128, 60), "capped_signed"),
+    (SIGNED, (-128, -128), "capped_signed"), (SIGNED, (0, 100), "capped_unsigned"), (UNSIGNED, (3, 255), "between"),
+    (SIGNED, (-127, 127), "between"), (UNSIGNED, (0, 255), "unsigned"), (SIGNED, (-128, 127), "signed"),
+])
+def test_clamped_codes(kind: Integer, limits: tuple[int, int], part: str, tmp_path: Path) -> None:
+    """Limits at one end of a byte, at both, at none."""
+    cases = [convolution(seed, (4, 6, 5), 4, Window.of((3, 3)), groups=groups, kind=kind, channels_last=True, powers=powers, limits=limits)
+             for seed, (groups, powers) in enumerate(product((1, 4), (False, True)))]
+    assert {call.parts["saturate"] for case in cases for call in case.firmware.calls if "finish" in call.parts} == {f"saturate_{part}"}
+    assert_same_codes(cases, tmp_path)
+
+
 def test_shifts_of_all_sizes(tmp_path: Path) -> None:
     """Sums that are multiplied or stay, shifts of one bit and more, so many that nothing is left, and a multiplier of 0."""
     real = np.asarray([1, 4, 32, 2.0**-21, 2.0**-40, 2.0**-7, 0, 0.5])
@@ -141,7 +157,7 @@ def test_the_table_for_shifts_is_exact_within_the_proof(shift: int, factor: int,
     if table is None:
         assert shift < 2 or (4 * reach + 2**shift) * abs(factor) >= 2**31
         return
-    start, multiplier, offset, up = (int(number) for number in table[0])
+    start, up, multiplier, offset = (int(number) for number in table[0])
     half = 1 << max(0, shift - 1)
     near = [tie + i for tie in (half, -half, 3 * half, -3 * half, 5 * half) for i in (-1, 0, 1)]
     for number in {0, 1, -1, reach, -reach, *(n for n in near if abs(n) <= reach)}:
@@ -207,11 +223,11 @@ def test_products_and_sums(powers: bool, tmp_path: Path) -> None:
     assert_same_codes(cases, tmp_path)
 
 
-def sum_of_all_pairs(scales: tuple[float, ...], zeros: tuple[int, ...], sign: int = 1) -> Case:
+def sum_of_all_pairs(scales: tuple[float, ...], zeros: tuple[int, ...], sign: int = 1, *, high: int = 255) -> Case:
     """Two values of one plane whose elements meet in every way. Scales and zero points: of both and of the result."""
     encodings = [Encoding(UNSIGNED, np.float32(scale), np.int32(zero)) for scale, zero in zip(scales, zeros, strict=True)]
     ranges = [CodeRange.of(encoding) for encoding in encodings]
-    total = EvenTotal.of(encodings[:2], (1, sign), encodings[2].scale, ranges[2])
+    total = EvenTotal.of(encodings[:2], (1, sign), encodings[2].scale, replace(ranges[2], high=high))
     step = AddRescaled(("left", "right"), "v0", tuple(ranges[:2]), total)
     named = dict(zip(("left", "right", "v0"), encodings, strict=True))
     grid = np.indices((1, 257, 257)) % 256                  # an odd number of elements
@@ -232,7 +248,8 @@ def test_sums_within_16_bits_and_beyond(tmp_path: Path) -> None:
     zeros = ((255, 255, 0), (0, 0, 255), (255, 0, 128))
     within = [sum_of_all_pairs((1, ratio, max(1, ratio)), each) for ratio in (2.0**-7, 0.5, 1, 128) for each in zeros]
     assert set(kernels(within)) == {"cortex_m_add_pairs"}
-    beyond = [sum_of_all_pairs((256, 1, 256), (128, 0, 1)), sum_of_all_pairs((1, 1024, 4096), (0, 0, 0))]
+    beyond = [sum_of_all_pairs((256, 1, 256), (128, 0, 1)), sum_of_all_pairs((1, 1024, 4096), (0, 0, 0)),
+              sum_of_all_pairs((1, 1, 2), (3, 4, 5), high=200)]
     assert set(kernels(beyond)) == {"cortex_m_add"}
     assert_same_codes([*within, *beyond], tmp_path)
 

@@ -59,6 +59,8 @@ def test_its_own_instructions_compute_what_plain_c_does(powers: bool, tmp_path: 
         cases.append(convolution(seed, (channels, 7, 9), 1 + seed % 6, window, kind=kind, lowest=lowest, powers=powers))
         if channels == 12:
             cases.append(convolution(seed, (12, 7, 9), 12, window, groups=12, kind=kind, channels_last=True, powers=powers))
+    cases += [convolution(1, (4, 6, 5), 3, Window.of((3, 3)), kind=kind, powers=powers, limits=limits)
+              for kind, limits in ((UNSIGNED, (0, 192)), (SIGNED, (-128, 60)), (SIGNED, (-100, 60)))]
     if powers:
         cases += [sum_of_all_pairs((1, 1, 4), (3, 250, 7)), sum_of_all_pairs((1, 1, 4), (3, 250, 7), -1)]
     assert {"cortex_m_convolve terms_paired", "cortex_m_convolve terms_wide", "cortex_m_depthwise"} <= set(kernels(cases))
