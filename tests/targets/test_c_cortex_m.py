@@ -25,7 +25,7 @@ from bitsmith.integer.windows import Window
 from bitsmith.numerics import Encoding, Integer
 from bitsmith.targets.c.cortex_m import SINGLE
 from bitsmith.targets.c.cortex_m_layout import Strip, pair_weights, wide_weights
-from bitsmith.targets.c.cortex_m_rounding import TOP, by_shift
+from bitsmith.targets.c.cortex_m_rounding import TOP, by_shift, saturate_part
 from bitsmith.targets.c.firmware import Choices
 from bitsmith.targets.c.geometry import Geometry
 from bitsmith.targets.c.stored import Stored
@@ -116,6 +116,12 @@ def test_clamped_codes(kind: Integer, limits: tuple[int, int], part: str, tmp_pa
              for seed, (groups, powers) in enumerate(product((1, 4), (False, True)))]
     assert {call.parts["saturate"] for case in cases for call in case.firmware.calls if "finish" in call.parts} == {f"saturate_{part}"}
     assert_same_codes(cases, tmp_path)
+
+
+def test_limits_within_wider_codes_are_compared() -> None:
+    """Bytes saturate by themselves; codes of 16 bits do not."""
+    assert saturate_part(CodeRange(0, -128, 60, np.dtype(np.int8))) == "saturate_capped_signed"
+    assert saturate_part(CodeRange(0, -128, 60, np.dtype(np.int16))) == "saturate_between"
 
 
 def test_shifts_of_all_sizes(tmp_path: Path) -> None:
@@ -249,7 +255,7 @@ def test_sums_within_16_bits_and_beyond(tmp_path: Path) -> None:
     within = [sum_of_all_pairs((1, ratio, max(1, ratio)), each) for ratio in (2.0**-7, 0.5, 1, 128) for each in zeros]
     assert set(kernels(within)) == {"cortex_m_add_pairs"}
     beyond = [sum_of_all_pairs((256, 1, 256), (128, 0, 1)), sum_of_all_pairs((1, 1024, 4096), (0, 0, 0)),
-              sum_of_all_pairs((1, 1, 2), (3, 4, 5), high=200)]
+              sum_of_all_pairs((1, 1, 2), (3, 4, 5), high=200), sum_of_all_pairs((64, 64, 1), (0, 0, 255))]
     assert set(kernels(beyond)) == {"cortex_m_add"}
     assert_same_codes([*within, *beyond], tmp_path)
 

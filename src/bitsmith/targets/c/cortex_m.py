@@ -5,23 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from bitsmith.integer.instructions import AddRescaled, Convolve, MatrixMultiply
-from bitsmith.integer.rescaling import EvenTotal, FixedTotal
 from bitsmith.integer.windows import Window
 from bitsmith.numerics.formats import Array
 from bitsmith.targets.c.call import Call, Describe, Entries, Fields, Place, Table
 from bitsmith.targets.c.cortex_m_layout import Strip, pair_weights, tap_weights, wide_weights, window_order
-from bitsmith.targets.c.cortex_m_rounding import (
-    finish,
-    finish_fields,
-    finish_part,
-    pair_fields,
-    rounds,
-    saturate_part,
-    spare_factors,
-    sum_fields,
-    sum_parts,
-)
-from bitsmith.targets.c.elementwise import describe_sum, growth
+from bitsmith.targets.c.cortex_m_rounding import finish, finish_fields, finish_part, rounds, saturate_part, spare_factors
+from bitsmith.targets.c.cortex_m_sums import describe_fast_sum
 from bitsmith.targets.c.geometry import Geometry
 from bitsmith.targets.c.portable import PORTABLE
 from bitsmith.targets.c.products import describe_convolution, describe_product, packs, steps_of
@@ -142,25 +131,6 @@ def describe_fast_product(step: MatrixMultiply, place: Place) -> list[Call]:
 def rows_geometry(rows: int, terms: int) -> Geometry:
     plane = Stored.natural((terms, 1, rows), np.dtype(np.uint8)).in_order((1, 2, 0))
     return Geometry.of(plane, SINGLE, "")
-
-
-def describe_fast_sum(step: AddRescaled, place: Place) -> list[Call]:
-    """Two values of one shape and order, whose sum with all constants stays in 32 bits, or even in 16."""
-    left, right, result = (place.stored[name] for name in (*step.inputs[:2], step.output))
-    total = step.total
-    alike = len(step.inputs) == 2 and left.shape == right.shape == result.shape and left.order == right.order == result.order
-    if not alike or not isinstance(total, (FixedTotal, EvenTotal)) or left.width + right.width > 2:
-        return describe_sum(step, place)
-    unsigned = {left.c_type, right.c_type, result.c_type} == {"uint8_t"}
-    pairs = pair_fields(total) if unsigned else None
-    fields = sum_fields(step, total) if pairs is None else pairs
-    if fields is None:
-        return describe_sum(step, place)
-    types = {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type}
-    leads = {name: growth(s, result) for name, s in zip(step.inputs, (left, right), strict=True)}
-    kernel, parts = ("cortex_m_add", sum_parts(total)) if pairs is None else ("cortex_m_add_pairs", {"dsp": "dsp"})
-    return [Call(kernel, types, Fields({"count": result.count, **fields}), step.inputs, step.output,
-                 f"sum, {result.count} elements", parts, leads)]
 
 
 CORTEX_M: Mapping[type, Describe] = {

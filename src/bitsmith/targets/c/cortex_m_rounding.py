@@ -1,23 +1,19 @@
 """Requantization by SMMLA, the upper half of accumulator * multiplier + addend: ties upward with a shift behind it, or to even."""
 
-from math import gcd
-
 import numpy as np
 
 from bitsmith.integer.bounds import weighted
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import AddRescaled, Convolve, MatrixMultiply
+from bitsmith.integer.instructions import Convolve, MatrixMultiply
 from bitsmith.integer.requantization import EvenShift, FixedPoint, Requantize
-from bitsmith.integer.rescaling import EvenTotal, IntegerTotal
 from bitsmith.numerics.formats import Array
 from bitsmith.targets.c.call import Entries, Fields, Table
-from bitsmith.targets.c.rounding import ONE, odd_of
+from bitsmith.targets.c.rounding import ONE
 
 BYTE = 8                # bits by which the second channel of a pair stands above the first
 UPPER = 32
 UNUSED = 40             # a shift, where the multiplier is 0
 LEAST = 2               # shift by SMMLA: its multiplier 2**(32 - shift) is below 2**31
-PAIR = 2**16            # numbers of half a word
 TOP = 31                # the bit that says whether a number is odd is shifted there
 
 
@@ -30,6 +26,8 @@ def saturate_part(codes: CodeRange) -> str:
 
 def lack(codes: CodeRange) -> int:
     """How far the highest code is from the last of a byte, if the lowest is the first; else 0. It is added until codes are clamped."""
+    if codes.storage.itemsize > 1:
+        return 0
     return max(0, {0: 255, -128: 127}.get(codes.low, codes.high) - codes.high)
 
 
@@ -45,11 +43,6 @@ def rounds(rounding: Requantize | None) -> bool:
 def finish_part(rounding: Requantize | None) -> dict[str, str]:
     """What takes sums to codes."""
     return {"ties": "ties_even", "finish": "finish_even"} if isinstance(rounding, EvenShift) else {"finish": "finish"}
-
-
-def sum_parts(total: IntegerTotal) -> dict[str, str]:
-    """What a sum of two values calls."""
-    return {"dsp": "dsp", "saturate": saturate_part(total.codes), "ties": "ties_even" if isinstance(total, EvenTotal) else "ties_upward"}
 
 
 def finish_fields(step: Convolve | MatrixMultiply, ordered: Array, signs: Array | None) -> Fields | None:
@@ -97,7 +90,7 @@ def finish(step: Convolve | MatrixMultiply, ordered: Array, factors: Array, *, p
 
 
 def rounding_table(rounding: Requantize, reach: Array, factors: Array) -> Array | None:
-    """[out, 4]: what is added to accumulators, multiplier, addend, shift. None where that does not fit. reach: of the accumulators."""
+    """[out, 4]: what is added to accumulators, then see the struct `finish`. None where that does not fit. reach: of the accumulators."""
     if isinstance(rounding, FixedPoint):
         return by_multiplier(rounding, reach, factors)
     return by_shift(rounding, reach, factors) if isinstance(rounding, EvenShift) else None
@@ -132,42 +125,3 @@ def by_shift(rounding: EvenShift, reach: Array, factors: Array) -> Array | None:
 
 def bits_of(factors: Array) -> Array:
     return np.asarray(np.log2(abs(factors)), np.int64)
-
-
-def sum_fields(step: AddRescaled, total: IntegerTotal) -> Entries | None:
-    """How `cortex_m_add` adds two values. None where that leaves 32 bits."""
-    multipliers, shift = smallest(total)
-    reach = sum(abs(m) * max(map(abs, source.steps)) for m, source in zip(multipliers, step.sources, strict=True))
-    odd = odd_of(total)
-    if reach + (1 << (shift - 1)) + (odd << shift) >= 2**31:
-        return None
-    return {"left_multiplier": multipliers[0], "right_multiplier": multipliers[1],
-            "start": (first_of(total) + 2**31) % 2**32 - 2**31, "shift": shift,
-            "zero_point": total.codes.zero_point + lack(total.codes) - odd, **limits(total.codes)}
-
-
-def smallest(total: IntegerTotal) -> tuple[list[int], int]:
-    """(multipliers, shift) without a power of two that both hold; the shift stays positive."""
-    common = gcd(1 << (total.shift - 1), *total.multipliers)
-    return [m // common for m in total.multipliers], total.shift - (common.bit_length() - 1)
-
-
-def first_of(total: IntegerTotal) -> int:
-    """With what a sum of products of codes begins: zero points and rounding."""
-    multipliers, shift = smallest(total)
-    zeros = sum(m * z for m, z in zip(multipliers, total.zero_points, strict=True))
-    return (1 << (shift - 1)) - isinstance(total, EvenTotal) + (odd_of(total) << shift) - zeros
-
-
-def pair_fields(total: IntegerTotal) -> Entries | None:
-    """How `cortex_m_add_pairs` adds two values of unsigned codes. None where sums leave 16 bits, ties go upward or codes are clamped."""
-    multipliers, shift = smallest(total)
-    start = first_of(total)
-    steps = -(min(0, start) >> shift)
-    steps += steps % 2                                      # an even number, so that ties stay where they are
-    most = 255 * sum(multipliers) + start + (steps << shift)
-    if not isinstance(total, EvenTotal) or min(multipliers) < 0 or most >= PAIR - 1 or (total.codes.low, total.codes.high) != (0, 255):
-        return None
-    both = PAIR + 1
-    return {"left_multiplier": multipliers[0], "right_multiplier": multipliers[1], "start": (start + (steps << shift)) * both,
-            "shift": shift, "mask": ((PAIR - 1) >> shift) * both, "zero": (total.codes.zero_point - odd_of(total) - steps) % PAIR * both}
