@@ -1,6 +1,7 @@
 """Networks as C on an emulated Cortex-M7: instructions, flash, RAM, and whether every code is the integer program's.
 
-    python benchmarks/cortex_m7.py [--networks tiny_resnet8] [--target c:cortex-m] [--samples 100] [--layers] [--write FOLDER]
+    python benchmarks/cortex_m7.py [--networks tiny_resnet8] [--target c:cortex-m] [--requantize shift] [--samples 100] [--layers]
+        [--write FOLDER]
 
 Instructions are those of the longest inference, counted by QEMU (-icount); gcc -O2. Flash and RAM are those of the whole executable,
 with start-up and reading of files, without the stack.
@@ -19,8 +20,10 @@ from real_networks import NETWORKS, REAL, load_network
 
 import bitsmith as bs
 from bitsmith.analysis.compiled import codes_of
+from bitsmith.cli_parts import chosen_target
 from bitsmith.targets.c.cortex_m7 import Emulated
 from bitsmith.targets.c.run import Folder
+from bitsmith.targets.c.target import ROUNDINGS
 
 WITH_C = [name for name in NETWORKS if name != "ultraface_slim320"]
 # TensorFlow Lite Micro with CMSIS-NN, counted the same way: instructions, flash, RAM (arena)
@@ -83,18 +86,22 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=WITH_C, default=WITH_C)
     parser.add_argument("--real", type=Path, default=REAL)
     parser.add_argument("--target", default="c:cortex-m")
+    parser.add_argument("--requantize", choices=ROUNDINGS, default=ROUNDINGS[0])
     parser.add_argument("--samples", type=int, default=100)
     parser.add_argument("--layers", action="store_true", help="a table for each network as well")
     parser.add_argument("--write", type=Path, help="keep the folders of C there")
     arguments = parser.parse_args()
-    rows = []
+    rows, recipe = [], bs.recipes.int8()
+    target = chosen_target(arguments.target, arguments.requantize)
+    if arguments.requantize == "shift":
+        recipe = recipe.with_rules(bs.Rule(power_of_two=True))
     if arguments.write:
         arguments.write.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         for name in arguments.networks:
             found = load_network(name, arguments.real)
             folder = (arguments.write or Path(temporary)) / name
-            bs.quantize(str(found.path), found.calibration, target=arguments.target).write(folder)
+            bs.quantize(str(found.path), found.calibration, recipe=recipe, target=target).write(folder)
             rows.append(measure(name, folder, found.test[:arguments.samples]))
     print_networks(rows)
     for row in rows if arguments.layers else ():

@@ -20,6 +20,7 @@ from bitsmith.planning.recipe import Recipe, Rule
 from bitsmith.rewrites.simplify import simplify
 from bitsmith.targets import TARGETS, target_named
 from bitsmith.targets.c import CTarget
+from bitsmith.targets.c.source import write_source
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 WITHOUT_FLOAT = ("conv_bn_relu", "depthwise", "mlp", "swish", "two_in_two_out", "transposed", "one_dimensional", "rearranged")
@@ -57,13 +58,13 @@ def test_sums_and_products_beyond_int32_are_refused_by_name() -> None:
 
 @pytest.mark.parametrize("flavour", ["portable", "cortex-m", "x86"])
 def test_small_networks_by_shift(flavour: str, tmp_path: Path) -> None:
-    """Fast kernels take ties upward: they leave what is rounded by a shift to the portable ones."""
+    """Ties to even; the kernels for Cortex-M have a way to do that, those for x86 leave what is rounded by a shift to the portable ones."""
     powers = recipes.int8().with_rules(Rule(power_of_two=True))
     cases = [case_of(name, powers, f"c:shift,{flavour}") for name in WITHOUT_FLOAT]
     assert_same_codes(cases, tmp_path)
     kernels = {call.kernel for case in cases for call in case.firmware.calls}
-    assert kernels > {"add", "convolve", "multiply"}
-    assert not {kernel for kernel in kernels if kernel.startswith(("cortex_m", "x86"))}
+    fast = {kernel for kernel in kernels if kernel.startswith(("cortex_m", "x86"))}
+    assert fast == ({"cortex_m_add_pairs", "cortex_m_convolve"} if flavour == "cortex-m" else set())
 
 
 @pytest.mark.parametrize("recipe", ["int8", "int16", "asymmetric"])
@@ -71,6 +72,18 @@ def test_small_networks_rounded_in_float(recipe: str, tmp_path: Path) -> None:
     """As onnxruntime rounds."""
     names = [name for name in WITHOUT_FLOAT if (recipe, name) not in TOO_WIDE]
     assert_same_codes([case_of(name, RECIPES[recipe], "c:float,channels-last") for name in names], tmp_path)
+
+
+def test_float_stays_portable_on_a_microcontroller(tmp_path: Path) -> None:
+    """And its folder's README says so."""
+    cases = [case_of(name, recipes.int8(), "c:float,cortex-m") for name in WITHOUT_FLOAT]
+    assert_same_codes(cases, tmp_path)
+    kernels = {call.kernel for case in cases for call in case.firmware.calls}
+    assert kernels > {"add_float", "convolve", "multiply"}
+    for case in cases:
+        read_me = write_source(case.firmware, title="float")["README.md"]
+        assert "Rounding: float. Kernels: cortex-m." in read_me
+        assert all(f"`{call.kernel}`" in read_me and not call.kernel.startswith("cortex_m") for call in case.firmware.calls)
 
 
 @pytest.mark.parametrize("recipe", ["int8", "signed", "int16"])
@@ -135,6 +148,21 @@ def test_cppcheck_has_nothing_to_say(tmp_path: Path) -> None:
     ran = subprocess.run(["cppcheck", "--enable=warning,performance,portability", "--std=c99", "-q", "--error-exitcode=1", *sources],
                          capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("target", ["c", "c:cortex-m", "c:cortex-m,shift", "c:x86"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_files_compile_by_themselves_without_a_warning(compiler: str, target: str, tmp_path: Path) -> None:
+    """clang sees functions that nobody calls only there."""
+    import subprocess
+
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    case = case_of("depthwise", recipes.int8().with_rules(Rule(power_of_two=True)), target)
+    for name, text in write_source(case.firmware, title="").items():
+        (tmp_path / name).write_text(text)
+    for name in ("net.c", "net_weights.c", "main.c"):
+        subprocess.run([compiler, *STRICT, "-Wshadow", "-c", name, "-o", "made.o"], cwd=tmp_path, check=True)
 
 
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc")

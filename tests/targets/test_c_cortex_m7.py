@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from emulated_c import run_on_cortex_m7
 from random_programs import random_case
-from test_c_cortex_m import SIGNED, UNSIGNED, WINDOWS, convolution, fast, kernels
+from test_c_cortex_m import SIGNED, UNSIGNED, WINDOWS, convolution, fast, kernels, sum_of_all_pairs
 
 import bitsmith as bs
 from bitsmith.analysis.compiled import codes_of
@@ -48,15 +48,21 @@ def test_every_code_is_the_programs(written: Path) -> None:
 
 
 @needs_tools
-def test_its_own_instructions_compute_what_plain_c_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("powers", [False, True], ids=["multiplier", "shift"])
+def test_its_own_instructions_compute_what_plain_c_does(powers: bool, tmp_path: Path) -> None:
     """Kernels in assembler, with warnings as errors: both ways to store weights, signed and unsigned codes, odd numbers of everything."""
-    cases = [fast(random_case(seed)) for seed in range(2)]
-    cases += [convolution(seed, (60, 3, 4), 40, Window.of((2, 2)), lowest=-128, kind=kind) for seed, kind in enumerate((UNSIGNED, SIGNED))]
+    cases = [fast(random_case(seed, powers=powers)) for seed in range(2)]
+    cases += [convolution(seed, (60, 3, 4), 40, Window.of((2, 2)), lowest=-128, kind=kind, powers=powers)
+              for seed, kind in enumerate((UNSIGNED, SIGNED))]
     for seed, (window, channels, kind) in enumerate(product(WINDOWS[::2], (3, 12), (UNSIGNED, SIGNED))):
         lowest = -100 if seed % 3 else -128
-        cases.append(convolution(seed, (channels, 7, 9), 1 + seed % 6, window, kind=kind, lowest=lowest))
+        cases.append(convolution(seed, (channels, 7, 9), 1 + seed % 6, window, kind=kind, lowest=lowest, powers=powers))
         if channels == 12:
-            cases.append(convolution(seed, (12, 7, 9), 12, window, groups=12, kind=kind, channels_last=True))
+            cases.append(convolution(seed, (12, 7, 9), 12, window, groups=12, kind=kind, channels_last=True, powers=powers))
+    cases += [convolution(1, (4, 6, 5), 3, Window.of((3, 3)), kind=kind, powers=powers, limits=limits)
+              for kind, limits in ((UNSIGNED, (0, 192)), (SIGNED, (-128, 60)), (SIGNED, (-100, 60)))]
+    if powers:
+        cases += [sum_of_all_pairs((1, 1, 4), (3, 250, 7)), sum_of_all_pairs((1, 1, 4), (3, 250, 7), -1)]
     assert {"cortex_m_convolve terms_paired", "cortex_m_convolve terms_wide", "cortex_m_depthwise"} <= set(kernels(cases))
     for case, found in zip(cases, run_on_cortex_m7(cases, tmp_path), strict=True):
         for name, codes in case.expected().items():
@@ -94,6 +100,19 @@ def test_kernels_for_this_processor_take_fewer_instructions(written: Path, emula
         for name, expected in emulated.run(codes).items():
             np.testing.assert_array_equal(outputs[name], expected)
         assert portable.measured["instructions"] > 1.2 * emulated.measured["instructions"]
+
+
+@needs_tools
+@pytest.mark.parametrize("way", ["shift", "float"])
+def test_other_roundings_are_exact_here_too(way: str, emulated: Emulated, tmp_path: Path) -> None:
+    """Shifts take about as many instructions as multipliers; the float unit rounds as numpy does, in portable kernels."""
+    model, shifts = networks.depthwise(), way == "shift"
+    recipe = bs.recipes.int8().with_everything().with_rules(bs.Rule(power_of_two=shifts))
+    bs.quantize(model, networks.feeds(model, 16), target=f"c:cortex-m,{way}", recipe=recipe).write(tmp_path / "firmware")
+    found = bs.verify(tmp_path / "firmware", networks.feeds(model, 5, seed=7), on="cortex-m7")
+    assert found.exact
+    emulated.run(codes_of(emulated.folder.program, networks.feeds(model, 1)))
+    assert (found.measured["instructions"] < 1.1 * emulated.measured["instructions"]) == shifts
 
 
 @needs_tools

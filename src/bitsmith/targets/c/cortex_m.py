@@ -5,18 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from bitsmith.integer.instructions import AddRescaled, Convolve, MatrixMultiply
-from bitsmith.integer.requantization import FixedPoint
-from bitsmith.integer.rescaling import FixedTotal
 from bitsmith.integer.windows import Window
 from bitsmith.numerics.formats import Array
 from bitsmith.targets.c.call import Call, Describe, Entries, Fields, Place, Table
 from bitsmith.targets.c.cortex_m_layout import Strip, pair_weights, tap_weights, wide_weights, window_order
-from bitsmith.targets.c.cortex_m_rounding import finish_fields, finish_multiplied, saturate_part, spare_factors
-from bitsmith.targets.c.elementwise import describe_sum, growth, sum_type
+from bitsmith.targets.c.cortex_m_rounding import finish, finish_fields, finish_part, rounds, saturate_part, spare_factors
+from bitsmith.targets.c.cortex_m_sums import describe_fast_sum
 from bitsmith.targets.c.geometry import Geometry
 from bitsmith.targets.c.portable import PORTABLE
 from bitsmith.targets.c.products import describe_convolution, describe_product, packs, steps_of
-from bitsmith.targets.c.rounding import code_fields
 from bitsmith.targets.c.stored import Stored, channels_last
 
 EXTEND: Mapping[str, str] = {"uint8_t": "extend_unsigned", "int8_t": "extend_signed"}
@@ -27,7 +24,7 @@ SINGLE = Window.of((1, 1))
 def describe_fast_convolution(step: Convolve, place: Place) -> list[Call]:
     """By strips of widened codes, where there are 8-bit codes and no gaps across."""
     source, result = place.stored[step.inputs[0]], place.stored[step.output]
-    if source.c_type not in EXTEND or not isinstance(step.requantize, FixedPoint) or packed(step.weights, step.weights_zero_point):
+    if source.c_type not in EXTEND or not rounds(step.requantize) or packed(step.weights, step.weights_zero_point):
         return describe_convolution(step, place)
     geometry = Geometry.of(source, step.window, step.output, step.input_dilation)
     made = None
@@ -96,14 +93,14 @@ def parts(step: Convolve | MatrixMultiply, source: Stored) -> dict[str, str]:
     """What both kernels call."""
     assert step.requantize is not None
     return {"dsp": "dsp", "saturate": saturate_part(step.requantize.codes), "extend": EXTEND[source.c_type],
-            "widen": "widen", "finish": "finish"}
+            "widen": "widen", **finish_part(step.requantize)}
 
 
 def depthwise_call(step: Convolve, geometry: Geometry, source: Stored, result: Stored) -> Call | None:
     strip = Strip.of(geometry, even=False)
     steps = steps_of(step.weights, step.weights_zero_point, 0).reshape(geometry.channels, *geometry.window.kernel)
     factors = spare_factors(step)
-    rounding = finish_multiplied(step, steps.reshape(geometry.channels, -1), factors)
+    rounding = finish(step, steps.reshape(geometry.channels, -1), factors)
     if rounding is None or steps.min(initial=0) < -128 or steps.max(initial=0) > 127:
         return None
     fields = {name: entry for name, entry in geometry.fields().items() if name not in ("channel_step", "dilation_x")}
@@ -119,7 +116,7 @@ def depthwise_call(step: Convolve, geometry: Geometry, source: Stored, result: S
 def describe_fast_product(step: MatrixMultiply, place: Place) -> list[Call]:
     """Rows times a matrix: a convolution of single pixels whose channels are the terms."""
     source, result = place.stored[step.inputs[0]], place.stored[step.output]
-    if step.weights is None or step.weights.ndim != 2 or not isinstance(step.requantize, FixedPoint) or source.c_type not in EXTEND:
+    if step.weights is None or step.weights.ndim != 2 or not rounds(step.requantize) or source.c_type not in EXTEND:
         return describe_product(step, place)
     assert step.weights_zero_point is not None
     steps = step.weights.astype(np.int32) - step.weights_zero_point
@@ -134,24 +131,6 @@ def describe_fast_product(step: MatrixMultiply, place: Place) -> list[Call]:
 def rows_geometry(rows: int, terms: int) -> Geometry:
     plane = Stored.natural((terms, 1, rows), np.dtype(np.uint8)).in_order((1, 2, 0))
     return Geometry.of(plane, SINGLE, "")
-
-
-def describe_fast_sum(step: AddRescaled, place: Place) -> list[Call]:
-    """Two values of one shape and order, whose sum with all constants stays in 32 bits."""
-    left, right, result = (place.stored[name] for name in (*step.inputs[:2], step.output))
-    total = step.total
-    alike = len(step.inputs) == 2 and left.shape == right.shape == result.shape and left.order == right.order == result.order
-    if not alike or not isinstance(total, FixedTotal) or left.width + right.width > 2:
-        return describe_sum(step, place)
-    start = (1 << (total.shift - 1)) - sum(m * z for m, z in zip(total.multipliers, total.zero_points, strict=True))
-    if sum_type(step, total) != "int32_t":
-        return describe_sum(step, place)
-    entries: Entries = {"count": result.count, "left_multiplier": total.multipliers[0], "right_multiplier": total.multipliers[1],
-                        "start": (start + 2**31) % 2**32 - 2**31, "shift": total.shift, **code_fields(total.codes)}
-    types = {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type}
-    leads = {name: growth(s, result) for name, s in zip(step.inputs, (left, right), strict=True)}
-    return [Call("cortex_m_add", types, Fields(entries), step.inputs, step.output, f"sum, {result.count} elements",
-                 {"dsp": "dsp", "saturate": saturate_part(total.codes)}, leads)]
 
 
 CORTEX_M: Mapping[type, Describe] = {

@@ -11,8 +11,8 @@ struct block {
 #define block_two block_one "ldrd %[a], %[b], [%[next]], #8\n\t" terms_add("next_first", "next_second")
 #define block_words [w] "=&r"(w), [x] "=&r"(x), [u] "=&r"(u), [v] "=&r"(v), [a] "=&r"(a), [b] "=&r"(b)
 
-/* One window, and two at once. Each returns the next channels' weights. */
-KERNEL const int32_t *block_window(const uint32_t *codes, const int32_t *weights, int32_t quads, struct block *sums)
+/* One window, and two at once. Each returns the next channels' weights. Calls would leave the sums in memory. */
+KERNEL __attribute__((always_inline)) const int32_t *block_window(const uint32_t *codes, const int32_t *weights, int32_t quads, struct block *sums)
 {
     int32_t first = sums->first, second = sums->second;
     uint32_t w, x, u, v, a, b;
@@ -28,7 +28,8 @@ KERNEL const int32_t *block_window(const uint32_t *codes, const int32_t *weights
     return weights;
 }
 
-KERNEL const int32_t *block_windows(const uint32_t *codes, const uint32_t *next, const int32_t *weights, int32_t quads, struct block *sums)
+KERNEL __attribute__((always_inline)) const int32_t *block_windows(const uint32_t *codes, const uint32_t *next, const int32_t *weights,
+                                                                   int32_t quads, struct block *sums)
 {
     int32_t first = sums->first, second = sums->second, next_first = sums->next_first, next_second = sums->next_second;
     uint32_t w, x, u, v, a, b;

@@ -1,22 +1,23 @@
 #include "dsp.c"
 #include "saturate_unsigned.c"
+#include "ties_upward.c"
 typedef uint8_t left_t;
 typedef uint8_t right_t;
 typedef uint8_t result_t;
 /* kernel */
-/* The sum of two values of one shape and different scales. The operands' zero points and half of the last step are part of `start`. */
+/* The sum of two values of one shape and different scales. The operands' zero points and the rounding are part of `start`. */
 struct cortex_m_add {
     int32_t count;
     int32_t left_multiplier, right_multiplier;
     int32_t start, shift;
-    int32_t zero_point, low, high;
+    int32_t zero_point, low, high;                  /* see saturate */
 };
 
 KERNEL int32_t cortex_m_add_codes(const struct cortex_m_add *layer, int32_t left, int32_t right)
 {
     const uint32_t sum = (uint32_t)left * (uint32_t)layer->left_multiplier + (uint32_t)layer->start +
                          (uint32_t)right * (uint32_t)layer->right_multiplier;
-    return saturate(((int32_t)sum >> layer->shift) + layer->zero_point, layer->low, layer->high);
+    return saturate((ties((int32_t)sum, 31 - layer->shift) >> layer->shift) + layer->zero_point, layer->low, layer->high);
 }
 
 KERNEL void cortex_m_add(const struct cortex_m_add *layer, const left_t *left, const right_t *right, result_t *result)

@@ -9,6 +9,9 @@ $includes
 #ifndef ${PREFIX}_KERNEL
 #define ${PREFIX}_KERNEL static inline
 #endif
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wunused-function"    /* of the functions that kernels share not every network calls all */
+#endif
 
 /* With -D${PREFIX}_DEBUG, ${prefix}_trace gets every layer's codes as they lie in memory. */
 #ifdef ${PREFIX}_DEBUG
