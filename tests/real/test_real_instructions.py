@@ -91,6 +91,11 @@ def test_pools_and_means() -> None:
         RealMean(("x",), "y", (0,))
 
 
+def test_what_is_no_number_never_wins() -> None:
+    x = np.float32([[[np.nan, 1, np.nan, np.nan]]])
+    assert RealMaxPool(("x",), "y", Window.of((2,), strides=(2,))).run(x).tolist() == [[[1, -np.inf]]]
+
+
 def test_padding_never_wins_and_counts_only_where_it_is_asked_to() -> None:
     x = -np.ones((1, 1, 2, 2), np.float32)
     window = Window.of((2, 2), strides=(2, 2), pads=[(1, 1), (1, 1)])
