@@ -9,9 +9,11 @@ import pytest
 
 import bitsmith as bs
 from bitsmith.errors import LoweringError, TargetError
+from bitsmith.integer.instructions import ArgMax
 from bitsmith.planning.recipe import Rule
-from bitsmith.real.instructions import RealClamp
+from bitsmith.real.instructions import RealCast, RealClamp
 from bitsmith.real_lowering import lower_to_reals
+from bitsmith.rewrites.application import end_with, take_raw_input
 from bitsmith.running.session import Session
 from bitsmith.targets import target_named
 
@@ -31,6 +33,23 @@ def test_near_onnxruntime(name: str, weights: str) -> None:
     found = lower_to_reals(made.refined, made.plan).run(feeds)
     for output, expected in Session(made.network, optimise=False).run(feeds).items():
         assert np.abs(found[output] - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16"])
+def test_pixels_in_and_a_class_out(kind: str) -> None:
+    """The sensor's own numbers are the program's inputs, and the class's number is no float."""
+    network = bs.load(networks.conv_bn_relu())
+    raw = np.random.default_rng(0).integers(0, 256, (9, 3, 8, 8)).astype(kind)
+    whole = end_with(take_raw_input(network, kind, scale=1 / 255, mean=[0.5, 0.4, 0.3]), "arg-max")
+    made = bs.quantize(whole, target="c:compute-float", recipe=bs.recipes.weights_int8())
+    program = lower_to_reals(made.refined, made.plan)
+    assert [type(i) for i in (program.instructions[0], program.instructions[-1])] == [RealCast, ArgMax]
+    (name,) = program.outputs
+    found = program.run({"input": raw})[name]
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, Session(made.network, optimise=False).run({"input": raw})[name])
+    assert name not in program.encodings
+    assert program.inputs["input"].format.name == kind  # type: ignore[union-attr]
 
 
 def test_clamps_join_what_stands_before_them() -> None:
@@ -61,6 +80,9 @@ def one_node(build: Callable[[networks.Builder], object], shape: tuple[int | str
 
 @pytest.mark.parametrize(("build", "message"), [
     (lambda b: b.node("Softmax", ["input"], "output", {"axis": 0}), "runs along the samples"),
+    (lambda b: b.node("Cast", [b.node("ArgMax", ["input"], "place", {"axis": 0})], "output", {"to": 1}), "arg-max over axis 0"),
+    (lambda b: b.node("Cast", [b.node("Cast", ["input"], "whole", {"to": 6})], "output", {"to": 1}),
+     "makes int32 of float; .* makes float of integers"),
     (lambda b: b.node("Cos", ["input"], "output"), "Cos '/output' has no instruction in float"),
     (lambda b: b.node("MatMul", [b.weight("w", 3, 3), "input"], "output"), "weights that are no matrix on the right"),
 ])

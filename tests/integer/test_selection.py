@@ -16,6 +16,16 @@ def test_place_of_the_largest(codes: list[int], last: bool) -> None:
     assert found.tolist() == [places[-1 if last else 0]] * 2
 
 
+@given(st.lists(st.sampled_from([np.nan, -np.inf, -0.0, 0.0, 1.5, np.inf]), min_size=1, max_size=6), st.booleans())
+def test_place_of_the_largest_number(numbers: list[float], last: bool) -> None:
+    """What is no number loses against nothing and wins against nothing."""
+    place = 0
+    for i, number in enumerate(numbers):
+        if number > numbers[place] or (last and number == numbers[place]):
+            place = i
+    assert ArgMax(("x",), "y", 1, last=last).run(np.asarray([numbers], np.float32)).tolist() == [place]
+
+
 @pytest.mark.parametrize(("length", "kind"), [(256, np.uint8), (257, np.uint16), (2**16, np.uint16), (2**16 + 1, np.int32)])
 def test_places_are_as_narrow_as_can_be(length: int, kind: type) -> None:
     codes = np.arange(length).reshape(1, 1, length).astype(np.int32)

@@ -12,6 +12,7 @@ from bitsmith.real.instructions import (
     CURVES,
     Limits,
     RealAveragePool,
+    RealCast,
     RealConvolve,
     RealCurve,
     RealMaxPool,
@@ -35,6 +36,11 @@ def test_float32_is_an_encoding_that_changes_nothing() -> None:
     x = np.asarray([0.1, -0.0, np.inf, np.nan, 1e-45, 3.4e38], np.float32)
     for made in (REAL.quantize(x), REAL.dequantize(x)):
         np.testing.assert_array_equal(made.view(np.int32), x.view(np.int32))
+
+
+def test_integers_become_the_nearest_numbers() -> None:
+    found = RealCast(("x",), "y").run(np.asarray([255, -32768, 2**24 + 1, 2**24 + 3]))
+    assert (found.dtype, found.tolist()) == (np.float32, [255, -32768, 2**24, 2**24 + 4])
 
 
 def test_a_sum_goes_term_by_term() -> None:

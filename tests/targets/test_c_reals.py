@@ -15,13 +15,15 @@ from bitsmith.real.instructions import CURVES, FROM_LIBRARY, Limits, RealConvolv
 from bitsmith.targets.c.cortex_m7 import missing_tools
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
-KINDS = {kind.__name__: kind for kind in (*PLANES, *ANYWHERE)}
+KINDS = {kind.__name__: kind for kind in (*PLANES, *ANYWHERE, RealMaker.arg_max)}
 
 
 def assert_same_bits(cases: Sequence[Case], found: Sequence[dict[str, np.ndarray]]) -> None:  # type: ignore[type-arg]
     for number, (case, outputs) in enumerate(zip(cases, found, strict=True)):
         for name, expected in case.expected().items():
-            patterns = (np.where(np.isnan(a), np.float32(np.nan), a).view(np.int32) for a in (outputs[name], expected))
+            assert outputs[name].dtype == expected.dtype
+            patterns = (a if a.dtype.kind in "iu" else np.where(np.isnan(a), np.float32(np.nan), a).view(np.int32)
+                        for a in (outputs[name], expected))
             np.testing.assert_array_equal(*patterns, err_msg=f"case {number}, '{name}': {case.program.instructions}"[:3000])
 
 

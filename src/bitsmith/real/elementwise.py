@@ -1,4 +1,4 @@
-"""Numbers one by one: sums, differences, products and quotients of two values, functions of one, clamps."""
+"""Numbers one by one: from integers, sums, differences, products and quotients of two values, functions of one, clamps."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +27,17 @@ class RealPair:
     def run(self, left: Array, right: Array) -> Array:
         with np.errstate(all="ignore"):
             return self.limits.apply(PAIRS[self.operation](left, right))
+
+
+@dataclass(frozen=True, eq=False)
+class RealCast:
+    """Integers, such as raw pixels, as the nearest numbers."""
+
+    inputs: tuple[str]
+    output: str
+
+    def run(self, integers: Array) -> Array:
+        return integers.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

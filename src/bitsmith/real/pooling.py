@@ -25,7 +25,7 @@ class RealMaxPool:
 
     def run(self, reals: Array) -> Array:
         views = self.window.views(self.window.place(reals, -inf))
-        return np.ascontiguousarray(reduce(larger, views, np.float32(-inf)))
+        return np.ascontiguousarray(reduce(larger, views, np.full((), -inf, np.float32)))
 
 
 @dataclass(frozen=True, eq=False)

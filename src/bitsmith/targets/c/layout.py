@@ -40,6 +40,7 @@ from bitsmith.numerics.formats import Array
 from bitsmith.real.instructions import (
     CurveOfCodes,
     RealAveragePool,
+    RealCast,
     RealClamp,
     RealConvolve,
     RealCurve,
@@ -324,7 +325,7 @@ RULES: dict[type, Callable[[Arrangement, Any, Stored], None]] = {
     Transpose: arrange_transpose,
     **dict.fromkeys((RealConvolve, RealMaxPool, RealAveragePool), arrange_window),
     **dict.fromkeys((RealMultiply, RealMultiplyPair), arrange_in_order),
-    **dict.fromkeys((RealCurve, RealClamp, CurveOfCodes), arrange_pointwise),
+    **dict.fromkeys((RealCast, RealCurve, RealClamp, CurveOfCodes), arrange_pointwise),
     RealPair: arrange_together,
     RealMean: arrange_mean,
     RealSoftmax: arrange_softmax,

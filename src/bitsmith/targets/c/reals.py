@@ -10,6 +10,7 @@ from bitsmith.real.instructions import (
     CurveOfCodes,
     Limits,
     RealAveragePool,
+    RealCast,
     RealClamp,
     RealConvolve,
     RealCurve,
@@ -142,6 +143,12 @@ def describe_curve_of_codes(step: CurveOfCodes, place: Place) -> list[Call]:
                  {step.inputs[0]: growth(source, result)})]
 
 
+def describe_cast(step: RealCast, place: Place) -> list[Call]:
+    source, result = place.stored[step.inputs[0]], place.stored[step.output]
+    return [Call("real_cast", {"source_t": source.c_type}, Fields({"count": result.count}), step.inputs, step.output,
+                 f"numbers of {result.count} integers", leads={step.inputs[0]: growth(source, result)})]
+
+
 def describe_clamp(step: RealClamp, place: Place) -> list[Call]:
     count = place.stored[step.output].count
     return [Call("real_clamp", {}, Fields({"count": count, "limits": limit_fields(step.limits)}), step.inputs, step.output,
@@ -191,6 +198,7 @@ REALS: Mapping[type, Describe] = {
     RealPair: describe_pair,
     RealCurve: describe_curve,
     CurveOfCodes: describe_curve_of_codes,
+    RealCast: describe_cast,
     RealClamp: describe_clamp,
     RealMaxPool: describe_max_pool,
     RealAveragePool: describe_average_pool,
