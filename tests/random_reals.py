@@ -25,6 +25,7 @@ from bitsmith.real.instructions import (
     RealMean,
     RealMultiply,
     RealMultiplyPair,
+    RealNormalize,
     RealPair,
     RealSoftmax,
     Weights,
@@ -175,6 +176,13 @@ class RealMaker:
     def softmax(self, name: str) -> str:
         return self.add(RealSoftmax((name,), self.name(), self.integer(1, len(self.shapes[name]))), self.shapes[name])
 
+    def normalize(self, name: str) -> str:
+        shape = self.shapes[name]
+        rows = shape[len(shape) - self.integer(1, len(shape)):]
+        epsilon = float(np.float32(self.pick(1e-5, 1e-12, 1.0)))
+        made = RealNormalize((name,), self.name(), self.reals(*rows), self.reals(*rows), epsilon, self.pick(True, False) is True)
+        return self.add(made, shape)
+
     def multiply(self, name: str) -> str:
         shape, outputs = self.shapes[name], self.integer(1, 9)
         return self.add(RealMultiply((name,), self.name(), self.weights(outputs, shape[-1]), self.limits()), (*shape[:-1], outputs))
@@ -214,7 +222,7 @@ class RealMaker:
 PLANES: tuple[Callable[[RealMaker, str], str], ...] = (RealMaker.convolve, RealMaker.convolve, RealMaker.max_pool, RealMaker.average_pool)
 ANYWHERE: tuple[Callable[[RealMaker, str], str], ...] = (
     RealMaker.mean, RealMaker.pair, RealMaker.curve, RealMaker.clamp, RealMaker.multiply, RealMaker.multiply_pair, RealMaker.move,
-    RealMaker.cast,
+    RealMaker.cast, RealMaker.normalize,
 )
 LARGEST = 3000      # elements of a value that is worked on further
 

@@ -81,6 +81,17 @@ def test_transformers_and_softmax(recipe: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NORMALIZED)
+def test_transformers_and_softmax_in_float(name: str, tmp_path: Path) -> None:
+    """Every step bit for bit, normalization of layers among them, but for what math.h computes."""
+    model = networks.NETWORKS[name]()
+    bs.quantize(model, target="c:compute-float", recipe=recipes.weights_int8()).write(tmp_path / "firmware")
+    found = bs.verify(tmp_path / "firmware", networks.feeds(model, 6))
+    assert found.exact
+    assert found.distance < 1e-6
+    assert found.library <= {"up_out_gelu", "weights", "output:0"}
+
+
+@pytest.mark.parametrize("name", NORMALIZED)
 def test_what_needs_float_is_refused_by_name(name: str) -> None:
     case = case_of(name, recipes.int8(), "c:float")
     with pytest.raises(TargetError, match=rf"computes in float.*{NORMALIZED[name]}.*end the network before it"):

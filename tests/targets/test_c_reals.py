@@ -65,20 +65,21 @@ def test_layers_over_their_own_input(tmp_path: Path) -> None:
 
 
 def test_what_a_library_computes_is_near(tmp_path: Path) -> None:
-    """tanhf and its kin of two libraries: not the same bits, but few of the last ones apart."""
+    """tanhf and its kin of two libraries: not the same bits, but few of the last ones apart; of 1 + erf(x), which may cancel, of 1's."""
     cases = []
     for curve in sorted(FROM_LIBRARY):
         maker = RealMaker(1)
         current = maker.input(3, 50)
-        if curve == "log":
+        if curve in ("log", "power"):
             current = maker.add(RealCurve((current,), maker.name(), "abs"), (3, 50))
         cases.append(maker.case((maker.add(RealCurve((current,), maker.name(), curve, (0.7, 0.0)), (3, 50)),)))
     for seed in range(4):
         maker = RealMaker(seed)
         cases.append(maker.case((maker.softmax(maker.input(3, 4, 5)),)))
     for case, found in zip(cases, run_in_c(cases, tmp_path), strict=True):
+        cancels = "gelu" in getattr(case.program.instructions[-1], "curve", "")
         for name, expected in case.expected().items():
-            np.testing.assert_allclose(found[name], expected, rtol=2e-6, atol=1e-30)
+            np.testing.assert_allclose(found[name], expected, rtol=2e-6, atol=1e-6 if cancels else 1e-30)
 
 
 def test_every_curve_has_a_kernel(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ from bitsmith.real.instructions import (
     RealMean,
     RealMultiply,
     RealMultiplyPair,
+    RealNormalize,
     RealPair,
     RealSoftmax,
 )
@@ -328,5 +329,6 @@ RULES: dict[type, Callable[[Arrangement, Any, Stored], None]] = {
     **dict.fromkeys((RealCast, RealCurve, RealClamp, CurveOfCodes), arrange_pointwise),
     RealPair: arrange_together,
     RealMean: arrange_mean,
+    RealNormalize: arrange_rows,
     RealSoftmax: arrange_softmax,
 }

@@ -18,6 +18,7 @@ from bitsmith.real.instructions import (
     RealMean,
     RealMultiply,
     RealMultiplyPair,
+    RealNormalize,
     RealPair,
     RealSoftmax,
     Weights,
@@ -190,6 +191,14 @@ def describe_softmax(step: RealSoftmax, place: Place) -> list[Call]:
                  step.output, f"softmax over {source.sizes[at]} elements", leads={step.inputs[0]: 0} if inner == 1 else {})]
 
 
+def describe_normalization(step: RealNormalize, place: Place) -> list[Call]:
+    count, rows = step.gain.size, place.stored[step.inputs[0]].count // max(1, step.gain.size)
+    line: Entries = {"gain": Table(step.gain, "float"), "bias": Table(step.bias, "float")}
+    entries: Entries = {"rows": rows, "length": count, "centred": int(step.centred), "epsilon": step.epsilon, **line}
+    return [Call("real_normalize", {}, Fields(entries), step.inputs, step.output, f"normalization of {count} numbers, {rows} times",
+                 leads={step.inputs[0]: 0})]
+
+
 WITH_LIMITS = {"real_limits": "real_limits"}
 REALS: Mapping[type, Describe] = {
     RealConvolve: describe_convolution,
@@ -203,5 +212,6 @@ REALS: Mapping[type, Describe] = {
     RealMaxPool: describe_max_pool,
     RealAveragePool: describe_average_pool,
     RealMean: describe_mean,
+    RealNormalize: describe_normalization,
     RealSoftmax: describe_softmax,
 }
