@@ -58,7 +58,7 @@ class Arithmetic:
     average: type[Average]
 
 
-FLOAT32 = Arithmetic("float32", "float scale, ties to even", FloatScale, partial(FloatScale, zero_first=True), FloatTotal, FloatAverage)
+FLOAT32 = Arithmetic("float32", "float scale, ties to even", FloatScale, partial(FloatScale.of, zero_first=True), FloatTotal, FloatAverage)
 FIXED_POINT = Arithmetic(
     "fixed_point", "integer multiplier of 31 bits and shift, rounded once, ties upward", FixedPoint, FixedPoint.of, FixedTotal,
     FixedAverage)

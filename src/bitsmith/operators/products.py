@@ -9,7 +9,7 @@ import onnx_ir as ir
 from bitsmith.errors import LoweringError
 from bitsmith.graph import attribute, constant, consumers, input_at, rank
 from bitsmith.integer.instructions import Convolve, Dequantize, Instruction, MatrixMultiply
-from bitsmith.integer.requantization import Requantize, product_multiplier
+from bitsmith.integer.requantization import NARROW, WIDEST, Requantize, product_multiplier
 from bitsmith.numerics import Blocks, Encoding, Integer
 from bitsmith.numerics.formats import Array
 from bitsmith.numerics.signs import BINARY
@@ -123,10 +123,10 @@ def lower_gemm(site: Site) -> Sequence[Instruction]:
 def lower_matrix_product(site: Site) -> Sequence[Instruction]:
     """One MatrixMultiply, of codes and weights or of two computed values."""
     if constant(site.value(1)) is None:
-        scales = site.encoding(1).scale
-        pair = (site.input(0), site.input(1))
-        product = MatrixMultiply(pair, site.output, site.source(0), site.source(1), requantize=requantize(site, scales))
-        return [*site.constants([0]), *end(site, product, scales)]
+        scales, pair = site.encoding(1).scale, (site.input(0), site.input(1))
+        product = MatrixMultiply(pair, site.output, site.source(0), site.source(1))
+        bits = product.bounds(summed(site)).width
+        return [*site.constants([0]), *end(site, replace(product, requantize=requantize(site, scales, bits)), scales)]
     codes = site.stored(1)
     scales, zero_points = per_channel(site.encoding(1), codes.shape, codes.ndim - 1)
     product = MatrixMultiply((site.input(0),), site.output, site.source(0), None, codes, zero_points, None, requantize(site, scales))
@@ -148,23 +148,29 @@ def bias_codes(site: Site) -> Array | None:
     return site.stored(2) if input_at(site.node, 2) is not None else None
 
 
-def requantize(site: Site, scales: Array) -> Requantize | None:
-    """The way back to codes; None where the result has no encoding."""
+def summed(site: Site) -> int:
+    """Over how many products a matrix product adds up."""
+    return known(site.dims(0)[-1:], site.name)[0]
+
+
+def requantize(site: Site, scales: Array, bits: int = NARROW) -> Requantize | None:
+    """The way from accumulators of so many bits back to codes; None where the result has no encoding."""
     if site.codes is None:
         return None
     if site.target.format == BINARY:
         return site.arithmetic.requantize.of(np.asarray(2, np.float32), replace(site.codes, zero_point=1))      # 2 a + 1 has a's sign
-    return site.arithmetic.requantize.of(product_multiplier(site.encoding(0).scale, scales, site.target.scale), site.codes)
+    return site.arithmetic.requantize.of(product_multiplier(site.encoding(0).scale, scales, site.target.scale), site.codes, bits)
 
 
 def end(site: Site, product: Convolve | MatrixMultiply, scales: Array) -> Sequence[Instruction]:
     """The product, and, where its result has no encoding, the way from accumulators to real numbers.
 
-    Raises LoweringError where an int32 accumulator may overflow.
+    Raises LoweringError where an accumulator may overflow: int32, or, of two computed values that end in codes, one of 44 bits.
     """
-    bounds = product.bounds if isinstance(product, Convolve) else product.bounds(known(site.dims(0)[-1:], site.name)[0])
-    if not bounds.fit(32).all():
-        raise LoweringError(f"The accumulator of {site.name} may reach {bounds.largest}, beyond int32: give it fewer bits.")
+    bounds = product.bounds if isinstance(product, Convolve) else product.bounds(summed(site))
+    most = WIDEST if isinstance(product, MatrixMultiply) and product.other is not None and site.codes is not None else NARROW
+    if not bounds.fit(most).all():
+        raise LoweringError(f"The accumulator of {site.name} may reach {bounds.largest}, beyond int{most}: give it fewer bits.")
     if site.codes is not None:
         return [product]
     accumulators = f"{site.output} (accumulators)"

@@ -13,7 +13,7 @@ from bitsmith.integer.windows import Window
 from bitsmith.numerics.formats import Array
 from bitsmith.targets.c.call import Call, Entries, Fields, Place, Table
 from bitsmith.targets.c.geometry import Geometry, furthest
-from bitsmith.targets.c.rounding import rounding_fields, rounding_part
+from bitsmith.targets.c.rounding import accumulator_type, rounding_fields, rounding_part
 from bitsmith.targets.c.stored import Stored, nest
 
 WIDTHS = {2: "weight_at_int2", 3: "weight_at_int3", 4: "weight_at_int4"}         # bits of weights that are packed -> how one is read
@@ -134,10 +134,11 @@ def pair_call(step: MatrixMultiply, place: Place) -> Call:
     loops = matrix_loops(left, right, result, step.output)
     (rows, terms), outputs = left.shape[-2:], right.shape[-1]
     assert step.other is not None
+    width = accumulator_type(step.bounds(terms), requantize_of(step), step.output)
     bias = np.zeros(outputs, np.int32) if step.bias is None else step.bias
     entries: Entries = {**loops, "left_zero": step.source.zero_point, "right_zero": step.other.zero_point}
     return Call(
-        "multiply_pair", {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type},
+        "multiply_pair", {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type, "sum_t": width},
         Fields({**entries, "bias": Table(bias, "int32_t"), "rounding": rounding_fields(requantize_of(step), place.rounding)}),
         step.inputs, step.output, f"matrix product of two values, {rows} x {terms} by {terms} x {outputs}",
         rounding_part(place.rounding), macs=terms * result.count,
