@@ -89,6 +89,16 @@ def test_what_needs_float_is_refused_by_name(name: str) -> None:
         _ = case.firmware
 
 
+@pytest.mark.parametrize("name", NORMALIZED)
+def test_what_no_float_scale_rounds_is_refused_with_the_next_step(name: str, tmp_path: Path) -> None:
+    model = networks.NETWORKS[name]()
+    made = bs.quantize(model, networks.feeds(model, 8), target="c:float")
+    wanted = rf"{NORMALIZED[name]} '.*' has integers of its own.*take --requantize multiplier or shift instead of float, or --compute float"
+    with pytest.raises(TargetError, match=wanted):
+        made.write(tmp_path / "firmware")
+    assert not (tmp_path / "firmware").exists()
+
+
 def quantized(tmp_path: Path) -> tuple[bs.Quantized, Array]:
     model = networks.conv_bn_relu()
     x = networks.feeds(model, 32)["input"]
