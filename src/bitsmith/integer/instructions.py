@@ -15,13 +15,14 @@ from bitsmith.integer.pooling import AveragePool, MaxPool, Mean
 from bitsmith.integer.products import Convolve, MatrixMultiply
 from bitsmith.integer.requantization import EvenShift, FixedPoint, FloatScale, Requantize
 from bitsmith.integer.rescaling import Average, EvenAverage, EvenTotal, FixedAverage, FixedTotal, FloatAverage, FloatTotal, Total
-from bitsmith.integer.selection import ArgMax
+from bitsmith.integer.selection import ArgMax, Pick, TopK
 from bitsmith.numerics.formats import Array
 
 __all__ = [
     "FIXED_POINT", "FLOAT32", "SHIFT", "AddRescaled", "ArgMax", "Arithmetic", "AveragePool", "Blend", "CallFloat", "Clamp",
     "Concatenate", "Constant", "Convolve", "Dequantize", "Gather", "Instruction", "Interpolate", "LayerNormalize", "LookUp",
-    "MatrixMultiply", "MaxPool", "Mean", "MultiplyRescaled", "Quantize", "Rescale", "Reshape", "Softmax", "Take", "Transpose",
+    "MatrixMultiply", "MaxPool", "Mean", "MultiplyRescaled", "Pick", "Quantize", "Rescale", "Reshape", "Softmax", "Take", "TopK",
+    "Transpose",
 ]
 
 

@@ -29,10 +29,12 @@ from bitsmith.integer.instructions import (
     MaxPool,
     Mean,
     MultiplyRescaled,
+    Pick,
     Rescale,
     Reshape,
     Softmax,
     Take,
+    TopK,
     Transpose,
 )
 from bitsmith.integer.program import Program
@@ -277,6 +279,14 @@ def arrange_in_place(arrangement: Arrangement, instruction: Any, result: Stored)
     arrangement.make(reading(instruction, [source]), result.in_order(arrangement.stored[source].order))
 
 
+def arrange_pick(arrangement: Arrangement, instruction: Pick, result: Stored) -> None:
+    """Places and result in the order of what is picked from."""
+    source = arrangement.plain(instruction.inputs[0])
+    order = arrangement.stored[source].order
+    places = arrangement.plain(instruction.inputs[1], order)
+    arrangement.make(reading(instruction, [source, places]), result.in_order(order))
+
+
 def arrange_rows(arrangement: Arrangement, instruction: Any, result: Stored) -> None:
     """Numpy's order: the last axes are a row."""
     name = instruction.inputs[0]
@@ -318,6 +328,8 @@ RULES: dict[type, Callable[[Arrangement, Any, Stored], None]] = {
     Take: arrange_in_place,
     Mean: arrange_mean,
     ArgMax: arrange_arg_max,
+    TopK: arrange_in_place,
+    Pick: arrange_pick,
     Softmax: arrange_in_place,
     Blend: arrange_in_place,
     LayerNormalize: arrange_rows,
