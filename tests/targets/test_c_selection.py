@@ -9,11 +9,10 @@ from compiled_c import Case, assert_same_codes
 from random_programs import Maker
 from random_reals import RealMaker
 
-from bitsmith.integer.instructions import Pick, TopK, Transpose
+from bitsmith.integer.instructions import ArgMax, Gather, Pick, TopK, Transpose
 from bitsmith.numerics import Integer
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
-PLACE = Integer(8, signed=False)
 
 
 def codes_case(seed: int) -> Case:
@@ -52,6 +51,21 @@ def test_largest_numbers(tmp_path: Path) -> None:
         numbers = maker.random.choice(np.float32([np.nan, -0.0, 0.0, 1.5, -np.inf, np.inf]), (4, *shape))
         cases.append(Case(case.program, {name: numbers}, case.choices))
     assert_same_codes(cases, tmp_path)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("length", [9, 300])
+def test_places_pick_rows_of_a_table(length: int, compiler: str, tmp_path: Path) -> None:
+    """Places are unsigned, and no compiler likes to be asked whether they are below 0."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    maker = Maker(0)
+    name = maker.input(2, length)
+    encoding = maker.values[name][1]
+    place = maker.add(ArgMax((name,), maker.name(), 2), (2,), encoding)
+    table = maker.random.integers(0, 99, (length, 4)).astype(encoding.format.storage)
+    rows = maker.add(Gather((place,), maker.name(), table), (2, 4), encoding)
+    assert_same_codes([maker.case((rows,), samples=5)], tmp_path, compiler=compiler)
 
 
 def test_more_than_256_places(tmp_path: Path) -> None:
