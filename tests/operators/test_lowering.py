@@ -154,6 +154,15 @@ def test_two_values_of_16_bits_have_44_bits_to_add_up_in(terms: int, reason: str
     assert re.fullmatch(reason, program.in_float.get("/product", ""))
 
 
+def test_weights_and_16_bits_have_them_too_where_they_end_in_codes() -> None:
+    """What is refused above where it ends in real numbers, for which int32 is all that there is."""
+    model = wide_sum(600, 0.3)
+    network, feeds = load(model.SerializeToString()), networks.feeds(model, 2)
+    program = lower(network, plan_for(network, feeds, recipes.int16(), TARGETS["c"].accepts), arithmetic=FIXED_POINT)
+    assert not program.in_float
+    assert program.instructions[0].bounds(600).width > 32  # type: ignore[union-attr]
+
+
 def test_bounds_that_just_fit() -> None:
     low, high = np.array([-(2**31), -(2**31)]), np.array([2**31 - 1, 2**31])
     assert list(Bounds(low, high).fit(32)) == [True, False]

@@ -270,6 +270,38 @@ def test_the_widest_sums_of_products(zero: int, tmp_path: Path) -> None:
             _ = widest_product(zero, terms, bits=bits).firmware
 
 
+def wide_sum(shape: tuple[int, ...], weights: tuple[int, ...], zero: int, groups: int = 1, pad: int = 0) -> Case:
+    """Codes of 16 bits as far from their zero point as can be, and weights of one sign, times which they pass 32 bits."""
+    maker, source = Maker(0, formats=(WIDE[1],)), CodeRange(zero, 0, 65535, np.dtype(np.uint16))
+    encoding = Encoding(WIDE[1], np.float32(1), np.int32(zero))
+    codes, none, bias = np.full(weights, -127 if zero else 127, np.int8), np.zeros((), np.int32), np.full(2, 77, np.int32)
+    plain: Convolve | MatrixMultiply = MatrixMultiply(("in0",), "v0", source, None, codes, none, bias)
+    if len(weights) > 2:
+        plain = Convolve(("in0",), "v0", source, codes, none, Window.of(weights[2:], pads=[(pad, pad)] * 2), bias, groups)
+    bounds = plain.bounds if isinstance(plain, Convolve) else plain.bounds(weights[0])
+    assert 32 < bounds.width <= 34
+    way = FIXED_POINT.requantize.of(np.asarray([2**15 / bounds.largest, 1e-6]), source, bounds.width)
+    made = dataclasses.replace(plain, requantize=way)
+    maker.inputs["in0"], maker.values["in0"] = encoding, (shape, encoding)
+    maker.add(made, made.run(np.zeros((1, *shape), np.uint16)).shape[1:], encoding)
+    return Case(maker.case(("v0",)).program, {"in0": np.full((1, *shape), 65535 - zero, np.uint16)}, Choices(channels_last=True))
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("zero", [0, 65535])
+def test_sums_with_weights_beyond_32_bits(zero: int, compiler: str, tmp_path: Path) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    cases = {
+        "multiply": wide_sum((600,), (600, 2), zero), "pointwise": wide_sum((600, 2, 2), (2, 600, 1, 1), zero),
+        "convolve": wide_sum((64, 3, 4), (2, 64, 3, 3), zero, pad=1), "depthwise": wide_sum((2, 23, 24), (2, 1, 23, 24), zero, groups=2),
+    }
+    assert_same_codes(list(cases.values()), tmp_path, compiler=compiler)
+    calls = [case.firmware.calls[0] for case in cases.values()]
+    assert [call.kernel for call in calls] == list(cases)
+    assert {call.types["sum_t"] for call in calls} == {"int64_t"}
+
+
 def convolution(maker: Maker, window: Window, *, requantized: bool = True) -> Case:
     """One filter over (2, 4, 4, ...)."""
     maker.input(2, *(4,) * len(window.kernel))
