@@ -52,6 +52,6 @@ def build(folder: Path) -> None:
     """Warnings are errors; the C library's files go through semihosting."""
     with as_file(files("bitsmith.targets.c") / "cortex_m7") as board:
         command = [COMPILER, *OWN, *STRICT, "driver.c", "-o", "driver.elf", f"-I{board}", str(board / "startup.c"), str(board / "semi.c"),
-                   "--specs=nano.specs", "--specs=rdimon.specs", "-T", str(board / "large.ld")]
+                   "--specs=nano.specs", "--specs=rdimon.specs", "-T", str(board / "large.ld"), "-lm"]
         made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr[:4000]

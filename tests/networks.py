@@ -111,12 +111,15 @@ class Builder:
         return self.node("Flatten", [x], f"{x}_flat")
 
     def model(
-        self, inputs: Mapping[str, Sequence[Dim]], outputs: Mapping[str, Sequence[Dim]], dtype: int = TensorProto.FLOAT
+        self, inputs: Mapping[str, Sequence[Dim]], outputs: Mapping[str, Sequence[Dim]], dtype: int = TensorProto.FLOAT,
+        kinds: Mapping[str, int] | None = None,
     ) -> onnx.ModelProto:
+        """dtype is that of the inputs; kinds are those of outputs that are no floats."""
+        made = dict.fromkeys(outputs, TensorProto.FLOAT) | dict(kinds or {})
         graph = helper.make_graph(
             self.nodes, "network",
             [helper.make_tensor_value_info(name, dtype, list(shape)) for name, shape in inputs.items()],
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)) for name, shape in outputs.items()],
+            [helper.make_tensor_value_info(name, made[name], list(shape)) for name, shape in outputs.items()],
             self.initializers,
         )
         opsets = [helper.make_opsetid("", self.opset)]

@@ -9,6 +9,7 @@ from compiled_c import Array, Case
 
 from bitsmith.errors import LoweringError
 from bitsmith.integer.blending import LONG, SHORT, Neighbours
+from bitsmith.integer.bounds import multiplied
 from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import (
     FIXED_POINT,
@@ -90,13 +91,13 @@ class Maker:
     def name(self) -> str:
         return f"v{len(self.instructions)}"
 
-    def rounding(self, reach: int, encoding: Encoding, channels: int = 0, *, product: bool = False) -> Requantize:
-        """Codes spread over their range, and some beyond it."""
+    def rounding(self, reach: int, encoding: Encoding, channels: int = 0, *, product: bool = False, bits: int = 32) -> Requantize:
+        """Codes spread over their range, and some beyond it; bits: of the accumulators."""
         codes = CodeRange.of(encoding)
         spread = self.random.uniform(0.5, 4, (channels,) if channels and self.pick(True, False) else ())
         real = spread * len(codes) / max(1, reach)
         of = self.arithmetic.product if product else self.arithmetic.requantize.of
-        return of(np.exp2(np.rint(np.log2(real))) if self.powers else real, self.narrowed(codes))
+        return of(np.exp2(np.rint(np.log2(real))) if self.powers else real, self.narrowed(codes), bits)
 
     def narrowed(self, codes: CodeRange) -> CodeRange:
         """As clamps do, now and then."""
@@ -202,7 +203,7 @@ class Maker:
     def other(self, name: str) -> str:
         """An operand to go with a value: of the same shape or one that broadcasts, computed or constant."""
         shape, encoding = self.values[name]
-        alike = [n for n, (s, e) in self.values.items() if s == shape and e.format in NARROW]
+        alike = [n for n, (s, e) in self.values.items() if s == shape and e.format in self.formats]
         if alike and self.pick(True, True, False):
             return self.pick(*alike)
         small = tuple(self.pick(length, length, 1) for length in shape)
@@ -228,12 +229,11 @@ class Maker:
         return self.add(AddRescaled(tuple(names), self.name(), tuple(map(CodeRange.of, encodings)), total), shape, result)
 
     def product(self, name: str) -> str:
-        if self.values[name][1].format not in NARROW:
-            return name
         pair, shape, encodings = self.together(name)
         result = self.encoding()
         ranges = (CodeRange.of(encodings[0]), CodeRange.of(encodings[1]))
-        rounding = self.rounding(prod(len(r) for r in ranges), result, product=True)
+        bits = multiplied(1, ranges[0].steps, ranges[1].steps).width
+        rounding = self.rounding(prod(len(r) for r in ranges), result, product=True, bits=bits)
         return self.add(MultiplyRescaled(pair, self.name(), ranges, rounding), shape, result)
 
     def rescale(self, name: str) -> str:
@@ -329,12 +329,13 @@ class Maker:
     def multiply_pair(self, name: str) -> str:
         """A value times its own transpose, or a constant."""
         shape, encoding = self.values[name]
-        if len(shape) < 2 or encoding.format not in NARROW:
+        if len(shape) < 2:
             return name
         order = (*range(len(shape) - 1), len(shape), len(shape) - 1)
         turned = self.add(Transpose((name,), self.name(), order), (*shape[:-2], shape[-1], shape[-2]), encoding)
         source, result = CodeRange.of(encoding), self.encoding()
-        rounding = self.rounding(len(source) ** 2 * shape[-1], result)
+        bits = multiplied(shape[-1], source.steps, source.steps).width
+        rounding = self.rounding(len(source) ** 2 * shape[-1], result, bits=bits)
         made = MatrixMultiply((name, turned), self.name(), source, source, requantize=rounding)
         return self.add(made, (*shape[:-1], shape[-2]), result)
 

@@ -6,9 +6,10 @@ from math import inf, prod
 import numpy as np
 from compiled_c import Array, Case
 
-from bitsmith.integer.instructions import Concatenate, Constant, Reshape, Take, Transpose
+from bitsmith.integer.instructions import ArgMax, Concatenate, Constant, Reshape, Take, Transpose
 from bitsmith.integer.program import Program
 from bitsmith.integer.windows import Window, dilated_sizes
+from bitsmith.numerics import Encoding, Integer
 from bitsmith.numerics.float32 import REAL
 from bitsmith.real.instructions import (
     CURVES,
@@ -16,6 +17,7 @@ from bitsmith.real.instructions import (
     PAIRS,
     Limits,
     RealAveragePool,
+    RealCast,
     RealClamp,
     RealConvolve,
     RealCurve,
@@ -23,12 +25,14 @@ from bitsmith.real.instructions import (
     RealMean,
     RealMultiply,
     RealMultiplyPair,
+    RealNormalize,
     RealPair,
     RealSoftmax,
     Weights,
 )
 from bitsmith.targets.c.firmware import Choices
 
+RAW = (Integer(8, signed=False), Integer(8), Integer(16, signed=False), Integer(16), None)
 EXACT = sorted(CURVES.keys() - FROM_LIBRARY)
 
 
@@ -39,7 +43,8 @@ class RealMaker:
         self.random = np.random.default_rng(seed)
         self.instructions: list[object] = []
         self.shapes: dict[str, tuple[int, ...]] = {}
-        self.inputs: list[str] = []
+        self.inputs: dict[str, Encoding | None] = {}
+        self.places: list[str] = []
 
     def pick(self, *choices: object) -> object:
         return choices[int(self.random.integers(len(choices)))]
@@ -52,10 +57,23 @@ class RealMaker:
         found = self.random.normal(0, 1, shape) * 10.0 ** self.random.integers(-3, 3, shape)
         return np.where(self.random.integers(0, 6, shape) == 0, 0, found).astype(np.float32)
 
-    def input(self, *shape: int) -> str:
-        self.inputs.append(f"in{len(self.inputs)}")
-        self.shapes[self.inputs[-1]] = shape
-        return self.inputs[-1]
+    def input(self, *shape: int, encoding: Encoding | None = REAL) -> str:
+        name = f"in{len(self.inputs)}"
+        self.inputs[name], self.shapes[name] = encoding, shape
+        return name
+
+    @property
+    def made(self) -> list[str]:
+        """The values that are real numbers."""
+        return [name for name in self.shapes if name not in self.places and self.inputs.get(name, REAL) == REAL]
+
+    def numbers(self, samples: int, name: str) -> Array:
+        """For an input: of real numbers, or any integers of its kind, and of token ids as large as floats cannot hold."""
+        encoding, shape = self.inputs[name], (samples, *self.shapes[name])
+        if encoding == REAL:
+            return self.reals(*shape)
+        low, high = (-2**31, 2**31 - 1) if encoding is None else (int(encoding.lowest), int(encoding.highest))
+        return self.random.integers(low, high, shape, endpoint=True).astype(np.int64 if encoding is None else encoding.format.storage)
 
     def name(self) -> str:
         return f"v{len(self.instructions)}"
@@ -123,7 +141,7 @@ class RealMaker:
     def pair(self, name: str) -> str:
         """With a value of the same shape, or with a constant that broadcasts."""
         shape = self.shapes[name]
-        alike = [n for n, s in self.shapes.items() if s == shape]
+        alike = [n for n in self.made if self.shapes[n] == shape]
         other = str(self.pick(*alike)) if self.integer(0, 1) else self.constant(tuple(int(self.pick(n, n, 1)) for n in shape))  # type: ignore[call-overload]
         names = (name, other) if self.integer(0, 1) else (other, name)
         made = RealPair(names, self.name(), str(self.pick(*PAIRS)), self.limits())
@@ -136,11 +154,34 @@ class RealMaker:
         numbers = (float(np.float32(self.random.uniform(0, 1))), 0.5)
         return self.add(RealCurve((name,), self.name(), str(self.pick(*EXACT)), numbers), self.shapes[name])
 
+    def cast(self, name: str) -> str:
+        """Of an own input of integers, by as much as the value in hand, to go on with."""
+        form = self.pick(*RAW)
+        encoding = None if form is None else Encoding(form, np.ones((), np.float32), np.zeros((), np.int32))  # type: ignore[arg-type]
+        raw = self.input(*self.shapes[name], encoding=encoding)
+        made = self.add(RealCast((raw,), self.name()), self.shapes[raw])
+        return self.add(RealPair((made, name), self.name(), "multiply"), self.shapes[made])
+
+    def arg_max(self, name: str) -> str:
+        """Of numbers of which many are clamped to the same; nothing reads places further."""
+        shape, axis, keep = self.shapes[name], self.integer(1, len(self.shapes[name])), self.pick(True, False) is True
+        clamped = self.add(RealClamp((name,), self.name(), Limits(-0.5, 0.5)), shape)
+        made = ArgMax((clamped,), self.name(), axis, keep, self.pick(True, False) is True)
+        self.places.append(made.output)
+        return self.add(made, (*shape[:axis - 1], *(1,) * keep, *shape[axis:]))
+
     def clamp(self, name: str) -> str:
         return self.add(RealClamp((name,), self.name(), self.limits()), self.shapes[name])
 
     def softmax(self, name: str) -> str:
         return self.add(RealSoftmax((name,), self.name(), self.integer(1, len(self.shapes[name]))), self.shapes[name])
+
+    def normalize(self, name: str) -> str:
+        shape = self.shapes[name]
+        rows = shape[len(shape) - self.integer(1, len(shape)):]
+        epsilon = float(np.float32(self.pick(1e-5, 1e-12, 1.0)))
+        made = RealNormalize((name,), self.name(), self.reals(*rows), self.reals(*rows), epsilon, self.pick(True, False) is True)
+        return self.add(made, shape)
 
     def multiply(self, name: str) -> str:
         shape, outputs = self.shapes[name], self.integer(1, 9)
@@ -172,14 +213,16 @@ class RealMaker:
         return self.add(Concatenate((name, name), self.name(), axis), (*shape[:axis - 1], 2 * length, *shape[axis:]))
 
     def case(self, outputs: tuple[str, ...], samples: int = 2) -> Case:
-        reals = {name: self.reals(samples, *self.shapes[name]) for name in self.inputs}
-        program = Program(tuple(self.instructions), dict.fromkeys(self.inputs, REAL), outputs, dict.fromkeys(self.shapes, REAL))  # type: ignore[arg-type]
-        return Case(program, reals, Choices(compute="float", channels_last=self.pick(True, False) is True))
+        given = {name: self.numbers(samples, name) for name in self.inputs}
+        encodings = {**dict.fromkeys(self.made, REAL), **{n: e for n, e in self.inputs.items() if e is not None}}
+        program = Program(tuple(self.instructions), self.inputs, outputs, encodings)  # type: ignore[arg-type]
+        return Case(program, given, Choices(compute="float", channels_last=self.pick(True, False) is True))
 
 
 PLANES: tuple[Callable[[RealMaker, str], str], ...] = (RealMaker.convolve, RealMaker.convolve, RealMaker.max_pool, RealMaker.average_pool)
 ANYWHERE: tuple[Callable[[RealMaker, str], str], ...] = (
     RealMaker.mean, RealMaker.pair, RealMaker.curve, RealMaker.clamp, RealMaker.multiply, RealMaker.multiply_pair, RealMaker.move,
+    RealMaker.cast, RealMaker.normalize,
 )
 LARGEST = 3000      # elements of a value that is worked on further
 
@@ -189,7 +232,7 @@ def random_real_case(seed: int, *, steps: int = 6) -> Case:
     maker = RealMaker(seed)
     current = maker.input(maker.integer(1, 6), *(maker.integer(1, 8) for _ in range(maker.integer(1, 2))))
     for _ in range(steps):
-        current = str(maker.pick(*maker.shapes)) if maker.integer(0, 3) == 0 else current
+        current = str(maker.pick(*maker.made)) if maker.integer(0, 3) == 0 else current
         shape = maker.shapes[current]
         kinds = (*PLANES, *ANYWHERE) if len(shape) in (2, 3) else ANYWHERE
         found = maker.pick(*kinds)(maker, current) if shape and prod(shape) else current  # type: ignore[operator]

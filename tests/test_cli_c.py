@@ -132,6 +132,22 @@ def test_the_whole_application(here: Path) -> None:
     assert json.loads(run("verify", "firmware", "--data", "pixels.npz", "--json").stdout)["exact"] is True
 
 
+def test_the_whole_application_in_float(here: Path) -> None:
+    """The C takes the same pixels and gives the same classes, in float."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 3, 8, 8)).astype(np.uint8)
+    np.savez(here / "pixels.npz", input=pixels)
+    ends = ["--raw-input", "uint8", "--normalize", "scale=1/255", "--normalize", "mean=0.5,0.4,0.3", "--end-with", "arg-max"]
+    written = run("quantize", "net.onnx", "--target", "c", "--compute", "float", "--weights", "float32", "-o", "firmware", *ends)
+    assert written.exit_code == 0, written.output
+    header = (here / "firmware" / "net.h").read_text()
+    assert "uint8_t *net_input(void *arena)" in header
+    assert "const uint8_t *net_output_arg_max(const void *arena)" in header
+    found = json.loads(run("verify", "firmware", "--data", "pixels.npz", "--json").stdout)
+    assert found["exact"] is True
+    assert [c["misplaced"] for c in found["comparisons"]] == [0, 0, 0]
+    assert {"input_numbers", "output_arg_max"} <= {d["value"] for d in found["comparisons"][0]["differences"]}
+
+
 @pytest.mark.parametrize(("words", "message"), [
     (["--normalize", "scale=1/255"], "say which with --raw-input"),
     (["--raw-input", "uint8", "--normalize", "size=3"], "There is no normalization 'size=3'"),

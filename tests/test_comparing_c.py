@@ -113,6 +113,18 @@ def test_the_command(here: Path) -> None:
     assert [row["name"] for row in rows] == NAMES
 
 
+def test_every_way_takes_raw_samples_and_gives_classes(here: Path) -> None:
+    """Also where a table holds more than one function: then nobody says that an operand has no encoding."""
+    raw = np.random.default_rng(0).integers(-3000, 3000, (40, 12)).astype(np.int16)
+    np.savez(here / "data.npz", input=raw)
+    said = run("--raw-input", "int16", "--normalize", "scale=1/1000", "--end-with", "arg-max", "--json")
+    assert said.exit_code == 0, said.output
+    found = json.loads(said.stdout)
+    assert [row["name"] for row in found["rows"]][:2] == NAMES[:2]
+    assert all(row["agreement"] > 0.9 for row in found["rows"])
+    assert "no encoding" not in found["left_out"]
+
+
 def test_mistakes_are_one_line(here: Path) -> None:
     for words, message in ((["--on", "moon"], "C runs on host, cortex-m7, not on 'moon'"), (["-o", "ways.txt"], "ways.txt"),
                            (["--recipe", "nothing"], "No recipe is called 'nothing'")):

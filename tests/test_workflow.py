@@ -8,6 +8,7 @@ import onnx
 import pytest
 
 import bitsmith as bs
+from bitsmith.analysis.verify import Comparison, Difference, Verification
 from bitsmith.display import verdict
 
 ALL = bs.recipes.int8().with_everything()
@@ -175,3 +176,13 @@ def test_eight_bits_are_integers_throughout() -> None:
     result = bs.quantize(model, networks.feeds(model, 24), recipe=bs.recipes.int8().with_everything())
     assert result.verify(networks.feeds(model, 4)).wide == 0
     assert "float32" not in result.plan.reasons["input"]
+
+
+def test_the_verdict_on_floats_says_how_many_answers_are_others() -> None:
+    def said(agreement: float, misplaced: int) -> str:
+        steps = Comparison("program", "c", (Difference("x", 9, 0, 0),), 1.0, 0.0)
+        apart = Comparison("c", "onnxruntime", (), agreement, 0.0, 0.0, misplaced)
+        return str(verdict(Verification(1000, (steps, apart), tolerance=1e-4)))
+
+    assert said(1.0, 0).endswith("since float sums have another order there.")
+    assert said(0.998, 2).endswith("For 0.2 % of the samples its answer is another: look whether the best scores are that near.")

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from bitsmith.cli_options import AsJson, Images, Limit, Network, RecipeName, RunsOn, Samples
-from bitsmith.cli_parts import open_samples, show
+from bitsmith.cli_options import AsJson, EndWith, Images, Limit, Network, Normalize, RawInput, RecipeName, RunsOn, Samples
+from bitsmith.cli_parts import open_samples, show, whole_application
 
 c_comparisons = typer.Typer()
 Test = Annotated[Path, typer.Option(metavar="PATH", help="Samples to measure with, best with labels.", show_default=False)]
@@ -24,6 +24,9 @@ def compare_c(
     output: Drawn = None,
     image: Images = None,
     limit: Limit = None,
+    raw_input: RawInput = None,
+    normalize: Normalize = None,
+    end_with: EndWith = None,
     as_json: AsJson = False,
 ) -> None:
     """A network in C three ways: float32, narrow weights with float arithmetic, integers; flash, RAM, instructions, accuracy.
@@ -44,7 +47,7 @@ def compare_c(
 
     if output is not None:
         check_output(output, ".html")
-    loaded = workflow.load(network)
+    loaded = whole_application(workflow.load(network), raw_input, normalize, end_with)
     found = comparing_c.compare_c(
         loaded,
         open_samples(data, loaded, image if data.is_dir() or not test.is_dir() else None),

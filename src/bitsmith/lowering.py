@@ -115,13 +115,22 @@ def lower_node(lowering: Lowering, node: ir.Node) -> None:
     if operator is not None and operator.lower is not None and not reason:
         try:
             site = site_of(lowering, node)
-            lowering.add(operator.lower(site))
+            lowering.add(complete(node, operator.lower(site)))
             lowering.sites[node.name or ""] = site
             cover_clamps(lowering, result)
             return
         except LoweringError as problem:
             reason = str(problem)
     call_float(lowering, node, reason)
+
+
+def complete(node: ir.Node, found: Sequence[Instruction]) -> Sequence[Instruction]:
+    """Raises LoweringError where nothing makes what somebody reads beside the first result: a mask, indices."""
+    names = {name for instruction in found for name in made(instruction)}
+    missing = [v.name for v in node.outputs[1:] if v.name not in names and (v.uses() or v.is_graph_output())]
+    if missing:
+        raise LoweringError(f"there is no integer arithmetic for '{missing[0]}'")
+    return found
 
 
 def reason_for_float(lowering: Lowering, node: ir.Node, operator: Operator | None) -> str:
@@ -145,7 +154,7 @@ def reason_for_float(lowering: Lowering, node: ir.Node, operator: Operator | Non
         return f"'{in_float[0]}' stays float" if in_float else "its result is not float32"
     if obstacle := operator.obstacle(node):
         return obstacle
-    if moving and not all(same_encoding(lowering, node.inputs[0], v) for v in node.outputs):
+    if moving and not all(same_encoding(lowering, node.inputs[0], v) for v in node.outputs if is_float(v)):
         return f"'{result.name}' has not the encoding of what it moves"
     if not moving and not placing and not operator.is_product and final_value(lowering, result) is None:
         return f"'{result.name}' stays float"

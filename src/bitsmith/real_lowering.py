@@ -19,7 +19,8 @@ from bitsmith.numerics.encoding import Encoding
 from bitsmith.numerics.float32 import REAL
 from bitsmith.operators import Flow, is_clamp, operator_of
 from bitsmith.operators.products import per_channel, turned_kernels
-from bitsmith.operators.site import Site
+from bitsmith.operators.raw import FORMATS, raw_encodings
+from bitsmith.operators.site import Site, known
 from bitsmith.operators.windows import read_window, transposed_window
 from bitsmith.planning.plan import Plan
 from bitsmith.real.instructions import (
@@ -27,6 +28,7 @@ from bitsmith.real.instructions import (
     CurveOfCodes,
     Limits,
     RealAveragePool,
+    RealCast,
     RealClamp,
     RealConvolve,
     RealCurve,
@@ -34,6 +36,7 @@ from bitsmith.real.instructions import (
     RealMean,
     RealMultiply,
     RealMultiplyPair,
+    RealNormalize,
     RealPair,
     RealSoftmax,
     Weights,
@@ -41,7 +44,9 @@ from bitsmith.real.instructions import (
 
 Lower = Callable[[Site, Limits], Sequence[Any]]
 Number = tuple[str, float]      # an attribute's name, and what it is where the node does not say
-MOVES = (Flow.INPUT_TO_OUTPUT, Flow.SHARED)
+AS_IN_INTEGERS = (Flow.INPUT_TO_OUTPUT, Flow.SHARED, Flow.TO_PLACES)         # movements and choices
+INTEGERS = (*FORMATS, ir.DataType.INT32, ir.DataType.INT64)
+SQUARE, ROOT = 2.0, 0.5
 ELSEWHERE = "; the target 'onnxruntime' has it"
 
 
@@ -61,8 +66,10 @@ def lower_to_reals(network: ir.Model, plan: Plan) -> Program:
             found, behind = lower_node(node, {**reals, **{n: e for n, e in plan.encodings.items() if n in constants_of(node)}})
             made |= {i.output: i for i in found if i.output not in made}      # a constant may serve several nodes
             covered |= behind
-    inputs = {v.name or "": REAL if is_float(v) else None for v in graph.inputs}
-    encoded = {**dict.fromkeys(made, REAL), **{n: e for n, e in inputs.items() if e is not None}}
+    raw = raw_encodings(graph)
+    inputs = {v.name or "": REAL if is_float(v) else raw.get(v.name or "") for v in graph.inputs}
+    integers = {v.name for node in graph for v in node.outputs if not is_float(v)}
+    encoded = {**{n: REAL for n in made if n not in integers}, **{n: e for n, e in inputs.items() if e is not None}}
     return Program(tuple(made.values()), inputs, tuple(v.name or "" for v in graph.outputs), encoded)
 
 
@@ -78,7 +85,7 @@ def compute_curves(network: ir.Model, program: Program) -> Program:
 
 def computed(node: ir.Node, table: LookUp, encodings: Mapping[str, Encoding]) -> CurveOfCodes:
     """The function that a table holds."""
-    (source,), rule = table.inputs, RULES.get(node.op_type)
+    (source,), rule = table.inputs, CURVES.get(node.op_type)
     found = [] if rule is None else rule(Site(node, {}, table.output, None, FLOAT32), NO_LIMITS)
     if len(found) != 1 or not isinstance(found[0], RealCurve) or found[0].inputs != table.inputs:
         raise LoweringError(f"The table of '{table.output}' holds more than one function, or one that has no instruction in float; "
@@ -96,7 +103,7 @@ def check_node(node: ir.Node, plan: Plan) -> None:
     coded = [v.name for v in (*node.inputs, *node.outputs) if v is not None and constant(v) is None and v.name in plan.encodings]
     if coded:
         raise LoweringError(f"'{coded[0]}' has codes, and this program computes in float: set activations = \"float\" in the recipe.")
-    if node.op_type not in RULES and (operator is None or operator.flow not in MOVES or operator.lower is None):
+    if rule_of(node) is None and (operator is None or operator.flow not in AS_IN_INTEGERS or operator.lower is None):
         raise LoweringError(f"{said} has no instruction in float{ELSEWHERE}.")
     if operator is not None and (obstacle := operator.obstacle(node)):
         raise LoweringError(f"{said} has no instruction in float: {obstacle}{ELSEWHERE}.")
@@ -104,17 +111,22 @@ def check_node(node: ir.Node, plan: Plan) -> None:
         raise LoweringError(f"{said} reads '{min(narrow)}', which the plan narrows for another node; keep that one's weights in float.")
 
 
+def rule_of(node: ir.Node) -> Lower | None:
+    """None for movements, choices, other domains and what has no instruction."""
+    return RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+
+
 def lower_node(node: ir.Node, encodings: Mapping[str, Encoding]) -> tuple[Sequence[Any], set[ir.Value]]:
     """(instructions, values that exist through them or are needed no more)."""
     result = node.outputs[0]
-    if node.op_type not in RULES:
-        operator = operator_of(node)
+    rule, operator = rule_of(node), operator_of(node)
+    if rule is None:
         assert operator is not None
         assert operator.lower is not None
         return operator.lower(Site(node, encodings, result.name or "", None, FLOAT32)), set(node.outputs)
     final = last_clamp(result) if node.op_type in CLAMPING else result
     clamps = clamps_between(result, final)
-    found = RULES[node.op_type](Site(node, encodings, final.name or "", None, FLOAT32), limits_of(clamps))
+    found = rule(Site(node, encodings, final.name or "", None, FLOAT32), limits_of(clamps))
     return found, {*node.outputs, *(v for clamp in clamps for v in clamp.outputs)}
 
 
@@ -202,6 +214,19 @@ def curve(name: str, first: Number = ("", 0.0), second: Number = ("", 0.0)) -> L
     return lower
 
 
+def lower_cast(site: Site, limits: Limits) -> Sequence[Any]:
+    """From integers: raw inputs, token ids, places."""
+    source, result = site.value(0), site.node.outputs[0]
+    if source.dtype not in INTEGERS or not is_float(result):
+        kinds = f"{words_for(result.dtype)} of {words_for(source.dtype)}"
+        raise LoweringError(f"{site.name} makes {kinds}; an instruction in float makes float of integers{ELSEWHERE}.")
+    return [RealCast((site.input(0),), site.output)]
+
+
+def words_for(kind: ir.DataType | None) -> str:
+    return "values of unknown type" if kind is None else kind.name.lower()
+
+
 def lower_clamp(site: Site, limits: Limits) -> Sequence[Any]:
     """One that nothing before it does."""
     return [RealClamp((site.input(0),), site.output, limits_of([site.node]))]
@@ -233,6 +258,35 @@ def lower_softmax(site: Site, limits: Limits) -> Sequence[Any]:
     return [RealSoftmax((site.input(0),), site.output, axis)]
 
 
+def lower_normalization(site: Site, limits: Limits) -> Sequence[Any]:
+    """Of layers, by mean and deviation or by the root of the mean square."""
+    dims = site.dims(0)
+    axis = attribute(site.node, "axis", -1) % len(dims)
+    if axis == 0:
+        raise LoweringError(f"{site.name} normalizes over the samples{ELSEWHERE}.")
+    shape = known(dims[axis:], site.name)
+    bias = np.zeros((), np.float32) if input_at(site.node, 2) is None else site.stored(2)
+    gain, bias = (np.ascontiguousarray(np.broadcast_to(part, shape)) for part in (site.stored(1), bias))
+    epsilon, centred = attribute(site.node, "epsilon", 1e-5), site.node.op_type == "LayerNormalization"
+    return [RealNormalize((site.input(0),), site.output, gain, bias, epsilon, centred)]
+
+
+def lower_power(site: Site, limits: Limits) -> Sequence[Any]:
+    """To a constant power: squares and roots exactly."""
+    exponent = constant(site.value(1))
+    if exponent is None or exponent.size != 1 or exponent.ndim > len(site.dims(0)):
+        raise LoweringError(f"{site.name} needs one constant exponent for an instruction in float{ELSEWHERE}.")
+    name, power = site.input(0), float(exponent.reshape(()))
+    if power == SQUARE:
+        return [RealPair((name, name), site.output, "multiply")]
+    return [RealCurve((name,), site.output, "sqrt" if power == ROOT else "power", (power, 0.0))]
+
+
+def lower_gelu(site: Site, limits: Limits) -> Sequence[Any]:
+    by_tanh = attribute(site.node, "approximate", "none") == "tanh"
+    return [RealCurve((site.input(0),), site.output, "gelu_tanh" if by_tanh else "gelu")]
+
+
 PRODUCTS: Mapping[str, Lower] = {
     "Conv": lower_convolution, "ConvTranspose": lower_transposed, "Gemm": lower_gemm, "MatMul": lower_matrix_product,
 }
@@ -241,12 +295,14 @@ PAIRS: Mapping[str, Lower] = {
     "PRelu": pair("leak"),
 }
 CLAMPING = PRODUCTS.keys() | PAIRS.keys()
-RULES: Mapping[str, Lower] = {
-    **PRODUCTS, **PAIRS, "Relu": lower_clamp, "Clip": lower_clamp, "AveragePool": lower_average, "GlobalAveragePool": lower_mean,
-    "ReduceMean": lower_mean, "MaxPool": lower_max_pool, "GlobalMaxPool": lower_max_pool, "Softmax": lower_softmax,
-    "Abs": curve("abs"), "Elu": curve("elu", ("alpha", 1.0)), "Exp": curve("exp"),
+CURVES: Mapping[str, Lower] = {
+    "Abs": curve("abs"), "Elu": curve("elu", ("alpha", 1.0)), "Erf": curve("erf"), "Exp": curve("exp"), "Gelu": lower_gelu,
     "HardSigmoid": curve("hard_sigmoid", ("alpha", 0.2), ("beta", 0.5)), "HardSwish": curve("hard_swish", ("", 1 / 6), ("", 0.5)),
-    "LeakyRelu": curve("leaky_relu", ("alpha", 0.01)), "Log": curve("log"),
-    "Neg": curve("neg"), "Reciprocal": curve("reciprocal"), "Sigmoid": curve("sigmoid"), "Softplus": curve("softplus"),
-    "Sqrt": curve("sqrt"), "Tanh": curve("tanh"),
+    "LeakyRelu": curve("leaky_relu", ("alpha", 0.01)), "Log": curve("log"), "Neg": curve("neg"), "Reciprocal": curve("reciprocal"),
+    "Sigmoid": curve("sigmoid"), "Softplus": curve("softplus"), "Sqrt": curve("sqrt"), "Tanh": curve("tanh"),
+}
+RULES: Mapping[str, Lower] = {
+    **PRODUCTS, **PAIRS, **CURVES, "Cast": lower_cast, "Relu": lower_clamp, "Clip": lower_clamp, "AveragePool": lower_average,
+    "GlobalAveragePool": lower_mean, "ReduceMean": lower_mean, "MaxPool": lower_max_pool, "GlobalMaxPool": lower_max_pool,
+    "Softmax": lower_softmax, "LayerNormalization": lower_normalization, "RMSNormalization": lower_normalization, "Pow": lower_power,
 }

@@ -32,6 +32,15 @@ def test_equal_engines_are_exact_whatever_the_simulation_does() -> None:
     assert [c.differing for c in found.comparisons] == [1, 1, 0]
 
 
+def test_places_that_differ_are_counted_and_are_no_distance() -> None:
+    """Class 9 is not ten times as wrong as class 0."""
+    one, other = ({"place": np.array(places, np.uint8)} for places in ([3, 1, 9], [3, 1, 0]))
+    (pair,) = compare_engines([{"c": Ran({}, one), "onnxruntime": Ran({}, other)}], []).comparisons
+    assert (pair.misplaced, pair.output_error, pair.agreement) == (1, 0.0, pytest.approx(2 / 3))
+    found = compare_engines([{"program": Ran({}, one), "onnxruntime": Ran({}, other)}], [])
+    assert not found.exact
+
+
 def test_no_data_is_an_error() -> None:
     with pytest.raises(DataError, match="empty"):
         compare_engines([], ["a"])

@@ -56,7 +56,7 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 POSITIVE = ("Log", "Sqrt", "Reciprocal")                # defined, or finite, behind a Softplus only
 IN_NETWORKS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Concat", "Split"}
-APPLICATION = {"Cast", "ArgMax"}                       # tests/operators/test_raw.py
+APPLICATION = {"Cast", "ArgMax", "TopK"}               # tests/operators/test_raw.py, test_top_k.py
 NORMALIZING = {"Softmax", "LayerNormalization"}         # tests/integer/test_normalization.py, tests/bit_exact/test_c_networks.py
 WEIGHTS_ONLY = {"LSTM", "GRU", "RNN"}
 FLATTENED = {"Flatten", "Squeeze", "Unsqueeze"}         # a Conv cannot follow

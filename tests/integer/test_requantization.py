@@ -8,7 +8,15 @@ from integer_reference import requantize_even, requantize_fixed, requantize_floa
 
 from bitsmith.errors import LoweringError
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.requantization import EvenShift, FixedPoint, FloatScale, Requantize, mean_multiplier, product_multiplier
+from bitsmith.integer.requantization import (
+    WIDEST,
+    EvenShift,
+    FixedPoint,
+    FloatScale,
+    Requantize,
+    mean_multiplier,
+    product_multiplier,
+)
 from bitsmith.numerics.encoding import Blocks, Encoding
 from bitsmith.numerics.formats import Integer
 
@@ -51,6 +59,27 @@ def test_even_shift(values: list[int], exponent: int, codes: CodeRange, zero_fir
     found = made.apply(np.array([values], np.int32))
     assert found.dtype == codes.storage
     assert found[0].tolist() == [requantize_even(v, exponent, codes, zero_first=zero_first) for v in values]
+
+
+WIDE = 2**(WIDEST - 1)
+wide = st.lists(st.one_of(st.integers(-WIDE, WIDE), st.sampled_from([-WIDE, WIDE, 2**32, -2**32])), min_size=1, max_size=30)
+
+
+@settings(max_examples=300)
+@given(wide, st.floats(2.0**-46, 2.0**-20, width=32), st.integers(-3, 60), code_ranges())
+def test_accumulators_of_64_bits(values: list[int], multiplier: float, exponent: int, codes: CodeRange) -> None:
+    """Each way of rounding takes them exactly, shorter multipliers included."""
+    sums, real = np.array([values], np.int64), np.asarray(multiplier, np.float32)
+    fixed, shifted = FixedPoint.of(real, codes, WIDEST), EvenShift.of(np.asarray(2.0**-exponent), codes, WIDEST)
+    assert int(fixed.multiplier) < 2**19
+    expected = {
+        fixed: [requantize_fixed(v, int(fixed.multiplier), int(fixed.shift), codes) for v in values],
+        shifted: [requantize_even(v, exponent, codes, zero_first=False) for v in values],
+        FloatScale.of(real, codes, WIDEST): [requantize_float(v, multiplier, codes, zero_first=False) for v in values],
+    }
+    for way, found in expected.items():
+        assert way.apply(sums)[0].tolist() == found
+        assert way.apply(sums.astype(np.float64))[0].tolist() == found
 
 
 @settings(max_examples=300)

@@ -51,6 +51,17 @@ def test_a_product_is_within_half_a_step_of_the_real_one_and_the_multipliers_err
     assert abs(product - exact) <= Fraction(1, 2) + abs(exact) / 2**31
 
 
+@given(st.integers(19, 31), st.floats(0, 1), st.booleans(), st.floats(2.0**-43, 2.0**18))
+def test_wide_values_and_shorter_multipliers_stay_within_63_bits(bits: int, share: float, negative: bool, real: float) -> None:
+    """Up to 2**(62 - bits), the ends included; nothing that is more than half a step becomes nothing."""
+    value = int(share * 2**(62 - bits)) * (-1 if negative else 1)
+    multiplier, shift = (int(part) for part in fixed_multiplier(np.asarray(real), bits))
+    product = int(multiply_fixed(np.asarray([value]), np.asarray(multiplier), np.asarray(shift))[0])
+    assert product == (Fraction(value * multiplier, 2**shift) + Fraction(1, 2)) // 1
+    exact = Fraction(real) * value
+    assert abs(product - exact) <= Fraction(1, 2) + abs(exact) / 2**bits + (multiplier == 0)
+
+
 @given(accumulators)
 def test_a_multiplier_from_float32_is_exact(value: int) -> None:
     """24 bits fit into 31: the integer form of a float32 multiplier loses nothing."""

@@ -1,5 +1,6 @@
 """Nodes that lower to integers, and those that must not: each with its reason."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,14 +8,16 @@ import networks
 import numpy as np
 import onnx
 import pytest
-from quantizing import Chain, between
+from quantizing import Chain, between, plan_for
 
 from bitsmith.errors import LoweringError
 from bitsmith.integer.bounds import Bounds
-from bitsmith.integer.instructions import AddRescaled, AveragePool, Mean
+from bitsmith.integer.instructions import FIXED_POINT, AddRescaled, AveragePool, Mean
+from bitsmith.loading.from_onnx import load
 from bitsmith.lowering import lower
 from bitsmith.planning import recipes
 from bitsmith.planning.recipe import Rule
+from bitsmith.targets import TARGETS
 
 IMAGE = ("batch", 4, 6, 6)
 
@@ -136,6 +139,28 @@ def test_an_accumulator_that_may_overflow_is_float_and_says_so() -> None:
     assert reason.startswith("The accumulator of MatMul '/product' may reach")
     assert reason.endswith("beyond int32: give it fewer bits.")
     np.testing.assert_allclose(chain.program.run(chain.feeds)["output"], chain.results(optimise=False)["output"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("terms", "reason"), [
+    (6000, ""), (20_000, "The accumulator of MatMul '/product' may reach .*, beyond int44: give it fewer bits."),
+])
+def test_two_values_of_16_bits_have_44_bits_to_add_up_in(terms: int, reason: str) -> None:
+    """With zero points in the middle a product is up to 2**30: the sums are exact, or refused."""
+    b = networks.Builder(21, seed=0)
+    b.node("MatMul", ["input", b.node("Transpose", ["input"], "column", {"perm": [0, 2, 1]})], "product")
+    model = b.model({"input": ("batch", 1, terms)}, {"product": ("batch", 1, 1)})
+    network, feeds = load(model.SerializeToString()), networks.feeds(model, 2)
+    program = lower(network, plan_for(network, feeds, recipes.int16(), TARGETS["c"].accepts), arithmetic=FIXED_POINT)
+    assert re.fullmatch(reason, program.in_float.get("/product", ""))
+
+
+def test_weights_and_16_bits_have_them_too_where_they_end_in_codes() -> None:
+    """What is refused above where it ends in real numbers, for which int32 is all that there is."""
+    model = wide_sum(600, 0.3)
+    network, feeds = load(model.SerializeToString()), networks.feeds(model, 2)
+    program = lower(network, plan_for(network, feeds, recipes.int16(), TARGETS["c"].accepts), arithmetic=FIXED_POINT)
+    assert not program.in_float
+    assert program.instructions[0].bounds(600).width > 32  # type: ignore[union-attr]
 
 
 def test_bounds_that_just_fit() -> None:

@@ -12,12 +12,14 @@ from bitsmith.real.instructions import (
     CURVES,
     Limits,
     RealAveragePool,
+    RealCast,
     RealConvolve,
     RealCurve,
     RealMaxPool,
     RealMean,
     RealMultiply,
     RealMultiplyPair,
+    RealNormalize,
     RealPair,
     RealSoftmax,
     Weights,
@@ -35,6 +37,11 @@ def test_float32_is_an_encoding_that_changes_nothing() -> None:
     x = np.asarray([0.1, -0.0, np.inf, np.nan, 1e-45, 3.4e38], np.float32)
     for made in (REAL.quantize(x), REAL.dequantize(x)):
         np.testing.assert_array_equal(made.view(np.int32), x.view(np.int32))
+
+
+def test_integers_become_the_nearest_numbers() -> None:
+    found = RealCast(("x",), "y").run(np.asarray([255, -32768, 2**24 + 1, 2**24 + 3]))
+    assert (found.dtype, found.tolist()) == (np.float32, [255, -32768, 2**24, 2**24 + 4])
 
 
 def test_a_sum_goes_term_by_term() -> None:
@@ -91,6 +98,11 @@ def test_pools_and_means() -> None:
         RealMean(("x",), "y", (0,))
 
 
+def test_what_is_no_number_never_wins() -> None:
+    x = np.float32([[[np.nan, 1, np.nan, np.nan]]])
+    assert RealMaxPool(("x",), "y", Window.of((2,), strides=(2,))).run(x).tolist() == [[[1, -np.inf]]]
+
+
 def test_padding_never_wins_and_counts_only_where_it_is_asked_to() -> None:
     x = -np.ones((1, 1, 2, 2), np.float32)
     window = Window.of((2, 2), strides=(2, 2), pads=[(1, 1), (1, 1)])
@@ -108,8 +120,9 @@ def test_pairs(operation: str, expected: float) -> None:
 
 
 @pytest.mark.parametrize(("curve", "expected"), [
-    ("abs", 0.5), ("elu", 0.25 * np.expm1(-0.5)), ("exp", np.exp(-0.5)), ("hard_sigmoid", 0.375), ("hard_swish", -0.1875),
-    ("leaky_relu", -0.125), ("log", np.nan), ("neg", 0.5), ("reciprocal", -2), ("sigmoid", 1 / (1 + np.exp(0.5))),
+    ("abs", 0.5), ("elu", 0.25 * np.expm1(-0.5)), ("erf", -0.5204998778), ("exp", np.exp(-0.5)), ("gelu", -0.1542687694),
+    ("gelu_tanh", -0.15428599), ("hard_sigmoid", 0.375), ("hard_swish", -0.1875),
+    ("leaky_relu", -0.125), ("log", np.nan), ("neg", 0.5), ("power", np.nan), ("reciprocal", -2), ("sigmoid", 1 / (1 + np.exp(0.5))),
     ("softplus", np.log1p(np.exp(-0.5))), ("sqrt", np.nan), ("tanh", np.tanh(-0.5)),
 ])
 def test_curves(curve: str, expected: float) -> None:
@@ -117,7 +130,29 @@ def test_curves(curve: str, expected: float) -> None:
 
 
 def test_every_curve_is_tested_above() -> None:
-    assert len(CURVES) == 13
+    assert len(CURVES) == 17
+
+
+def test_powers_and_what_is_far_out() -> None:
+    assert RealCurve(("x",), "y", "power", (3.0, 0.0)).run(np.float32([2, -2])).tolist() == [8, -8]
+    for curve in ("gelu", "gelu_tanh"):
+        assert RealCurve(("x",), "y", curve).run(np.float32([-30, 0, 30])).tolist() == [0, 0, 30]
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_normalization_goes_number_by_number(centred: bool) -> None:
+    x, gain, bias, epsilon, count = reals(2, 3, 4), reals(3, 4), reals(3, 4), np.float32(1e-5), np.float32(12)
+    found = RealNormalize(("x",), "y", gain, bias, 1e-5, centred).run(x).reshape(2, 12)
+    for row, numbers in enumerate(x.reshape(2, 12)):
+        mean = squares = np.float32(0)
+        for number in numbers:
+            mean = mean + number
+        mean = mean / count if centred else np.float32(0)
+        for number in numbers:
+            squares = squares + (number - mean) * (number - mean)
+        expected = (numbers - mean) / np.sqrt(squares / count + epsilon) * gain.ravel() + bias.ravel()
+        np.testing.assert_array_equal(found[row], expected)
+    assert not from_library(RealNormalize(("x",), "y", gain, bias, 1e-5))
 
 
 def test_softmax_and_what_a_library_computes() -> None:

@@ -17,10 +17,10 @@ from random_programs import NARROW, Maker, random_case
 from bitsmith.errors import TargetError
 from bitsmith.integer.boundary import CallFloat
 from bitsmith.integer.codes import CodeRange
-from bitsmith.integer.instructions import SHIFT, Convolve, MatrixMultiply, Mean, Reshape, Transpose
+from bitsmith.integer.instructions import FIXED_POINT, SHIFT, Convolve, MatrixMultiply, Mean, Reshape, Transpose
 from bitsmith.integer.program import Program
 from bitsmith.integer.windows import Window
-from bitsmith.numerics import Integer, parse_format
+from bitsmith.numerics import Encoding, Integer, parse_format
 from bitsmith.numerics.signs import BINARY, TERNARY
 from bitsmith.targets.c.firmware import Choices, translate
 from bitsmith.targets.c.products import pack
@@ -223,6 +223,83 @@ def test_widest_sums(kind: Integer, tmp_path: Path) -> None:
         maker.add(made, (2,), encoding)
         cases.append(maker.case(("v0",), samples=4))
     assert_same_codes(cases, tmp_path)
+
+
+WIDE = (Integer(16), Integer(16, signed=False))
+
+
+@pytest.mark.parametrize("powers", [False, True])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_products_of_wide_codes(compiler: str, powers: bool, tmp_path: Path) -> None:
+    """Two values of 16 bits: their sums are 64 bits, but where zero points leave so few steps that 32 hold them."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    cases = []
+    for seed in range(8):
+        maker = Maker(seed, formats=WIDE, powers=powers)
+        first = maker.input(maker.pick(2, 3, 6), *maker.sizes(maker.pick(1, 2), 2, 7))
+        cases.append(maker.case((maker.product(first), maker.multiply_pair(first)), samples=3))
+    assert_same_codes(cases, tmp_path, compiler=compiler)
+    calls = [call for case in cases for call in case.firmware.calls if call.kernel in ("product", "multiply_pair")]
+    assert sum(call.types["sum_t"] == "int64_t" for call in calls) >= 8
+
+
+def widest_product(zero: int, terms: int, *, bits: int | None = None) -> Case:
+    """Unsigned codes of 16 bits, all of them at one end, that meet their like; bits: what the multiplier is made for."""
+    maker = Maker(0, formats=(WIDE[1],))
+    source = CodeRange(zero, 0, 2**16 - 1, np.dtype(np.uint16))
+    encoding = Encoding(WIDE[1], np.float32(1), np.int32(zero))
+    plain = MatrixMultiply(("in0", "in1"), "v0", source, source)
+    reach, width = plain.bounds(terms).largest, plain.bounds(terms).width
+    rounding = FIXED_POINT.requantize.of(np.asarray(2**15 / reach), source, width if bits is None else bits)
+    for name, shape in (("in0", (2, terms)), ("in1", (terms, 3))):
+        maker.inputs[name], maker.values[name] = encoding, (shape, encoding)
+    maker.add(dataclasses.replace(plain, requantize=rounding), (2, 3), encoding)
+    ends = {name: np.full((1, *maker.values[name][0]), 65535 - zero, np.uint16) for name in ("in0", "in1")}
+    return dataclasses.replace(maker.case(("v0",)), codes=ends)
+
+
+@pytest.mark.parametrize("zero", [0, 65535])
+def test_the_widest_sums_of_products(zero: int, tmp_path: Path) -> None:
+    """2047 products of 65535 by 65535 fill 44 bits; one multiplier of 31 bits would leave 63, and more products are refused."""
+    case = widest_product(zero, 2047)
+    assert case.expected()["v0"].tolist() == [[[min(2**15 + zero, 65535)] * 3] * 2]
+    assert_same_codes([case], tmp_path)
+    for terms, bits in ((2047, 32), (2**11 + 1, None)):
+        with pytest.raises(TargetError, match=r"accumulator of 'v0' may reach .*, beyond int44: give its operands fewer bits"):
+            _ = widest_product(zero, terms, bits=bits).firmware
+
+
+def wide_sum(shape: tuple[int, ...], weights: tuple[int, ...], zero: int, groups: int = 1, pad: int = 0) -> Case:
+    """Codes of 16 bits as far from their zero point as can be, and weights of one sign, times which they pass 32 bits."""
+    maker, source = Maker(0, formats=(WIDE[1],)), CodeRange(zero, 0, 65535, np.dtype(np.uint16))
+    encoding = Encoding(WIDE[1], np.float32(1), np.int32(zero))
+    codes, none, bias = np.full(weights, -127 if zero else 127, np.int8), np.zeros((), np.int32), np.full(2, 77, np.int32)
+    plain: Convolve | MatrixMultiply = MatrixMultiply(("in0",), "v0", source, None, codes, none, bias)
+    if len(weights) > 2:
+        plain = Convolve(("in0",), "v0", source, codes, none, Window.of(weights[2:], pads=[(pad, pad)] * 2), bias, groups)
+    bounds = plain.bounds if isinstance(plain, Convolve) else plain.bounds(weights[0])
+    assert 32 < bounds.width <= 34
+    way = FIXED_POINT.requantize.of(np.asarray([2**15 / bounds.largest, 1e-6]), source, bounds.width)
+    made = dataclasses.replace(plain, requantize=way)
+    maker.inputs["in0"], maker.values["in0"] = encoding, (shape, encoding)
+    maker.add(made, made.run(np.zeros((1, *shape), np.uint16)).shape[1:], encoding)
+    return Case(maker.case(("v0",)).program, {"in0": np.full((1, *shape), 65535 - zero, np.uint16)}, Choices(channels_last=True))
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("zero", [0, 65535])
+def test_sums_with_weights_beyond_32_bits(zero: int, compiler: str, tmp_path: Path) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    cases = {
+        "multiply": wide_sum((600,), (600, 2), zero), "pointwise": wide_sum((600, 2, 2), (2, 600, 1, 1), zero),
+        "convolve": wide_sum((64, 3, 4), (2, 64, 3, 3), zero, pad=1), "depthwise": wide_sum((2, 23, 24), (2, 1, 23, 24), zero, groups=2),
+    }
+    assert_same_codes(list(cases.values()), tmp_path, compiler=compiler)
+    calls = [case.firmware.calls[0] for case in cases.values()]
+    assert [call.kernel for call in calls] == list(cases)
+    assert {call.types["sum_t"] for call in calls} == {"int64_t"}
 
 
 def convolution(maker: Maker, window: Window, *, requantized: bool = True) -> Case:

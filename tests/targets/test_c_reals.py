@@ -15,13 +15,15 @@ from bitsmith.real.instructions import CURVES, FROM_LIBRARY, Limits, RealConvolv
 from bitsmith.targets.c.cortex_m7 import missing_tools
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
-KINDS = {kind.__name__: kind for kind in (*PLANES, *ANYWHERE)}
+KINDS = {kind.__name__: kind for kind in (*PLANES, *ANYWHERE, RealMaker.arg_max)}
 
 
 def assert_same_bits(cases: Sequence[Case], found: Sequence[dict[str, np.ndarray]]) -> None:  # type: ignore[type-arg]
     for number, (case, outputs) in enumerate(zip(cases, found, strict=True)):
         for name, expected in case.expected().items():
-            patterns = (np.where(np.isnan(a), np.float32(np.nan), a).view(np.int32) for a in (outputs[name], expected))
+            assert outputs[name].dtype == expected.dtype
+            patterns = (a if a.dtype.kind in "iu" else np.where(np.isnan(a), np.float32(np.nan), a).view(np.int32)
+                        for a in (outputs[name], expected))
             np.testing.assert_array_equal(*patterns, err_msg=f"case {number}, '{name}': {case.program.instructions}"[:3000])
 
 
@@ -63,20 +65,21 @@ def test_layers_over_their_own_input(tmp_path: Path) -> None:
 
 
 def test_what_a_library_computes_is_near(tmp_path: Path) -> None:
-    """tanhf and its kin of two libraries: not the same bits, but few of the last ones apart."""
+    """tanhf and its kin of two libraries: not the same bits, but few of the last ones apart; of 1 + erf(x), which may cancel, of 1's."""
     cases = []
     for curve in sorted(FROM_LIBRARY):
         maker = RealMaker(1)
         current = maker.input(3, 50)
-        if curve == "log":
+        if curve in ("log", "power"):
             current = maker.add(RealCurve((current,), maker.name(), "abs"), (3, 50))
         cases.append(maker.case((maker.add(RealCurve((current,), maker.name(), curve, (0.7, 0.0)), (3, 50)),)))
     for seed in range(4):
         maker = RealMaker(seed)
         cases.append(maker.case((maker.softmax(maker.input(3, 4, 5)),)))
     for case, found in zip(cases, run_in_c(cases, tmp_path), strict=True):
+        cancels = "gelu" in getattr(case.program.instructions[-1], "curve", "")
         for name, expected in case.expected().items():
-            np.testing.assert_allclose(found[name], expected, rtol=2e-6, atol=1e-30)
+            np.testing.assert_allclose(found[name], expected, rtol=2e-6, atol=1e-6 if cancels else 1e-30)
 
 
 def test_every_curve_has_a_kernel(tmp_path: Path) -> None:

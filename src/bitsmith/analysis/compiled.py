@@ -91,8 +91,8 @@ def step_by_step(program: Program, batch: Mapping[str, Array], traced: Mapping[s
 
 
 def bits(reals: Array) -> Array:
-    """Patterns of float32 numbers: neighbours differ by 1."""
-    return np.ascontiguousarray(reals, np.float32).view(np.int32)
+    """Patterns of float32 numbers: neighbours differ by 1. Places are what they are."""
+    return reals if reals.dtype.kind in "iu" else np.ascontiguousarray(reals, np.float32).view(np.int32)
 
 
 def library_values(compiled: Machine) -> frozenset[str]:

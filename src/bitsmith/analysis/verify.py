@@ -36,6 +36,7 @@ class Comparison:
     agreement    share of samples whose arg-max of the first output is the same
     output_error largest absolute difference of any output, as real numbers
     largest_output of all, without its sign
+    misplaced    outputs that are integers, such as the places of an arg-max, and not the same
     """
 
     first: str
@@ -44,6 +45,7 @@ class Comparison:
     agreement: float
     output_error: float
     largest_output: float = 0.0
+    misplaced: int = 0
 
     @property
     def codes(self) -> int:
@@ -90,7 +92,7 @@ class Verification:
         """True where the program and what is compared with it code by code gave the same throughout, but for what a library computes."""
         compared = [c for c in self.comparisons if "simulated" not in (c.first, c.second) and (c.differences or self.tolerance is None)]
         apart = [d for c in compared for d in c.differences if d.differing and d.value not in self.library]
-        return not apart and (bool(self.library) or all(c.output_error == 0 for c in compared))
+        return not apart and (bool(self.library) or all(c.output_error == c.misplaced == 0 for c in compared))
 
     @property
     def distance(self) -> float:
@@ -110,7 +112,7 @@ class Tally:
         self.codes = dict.fromkeys(values, 0)
         self.differing = dict.fromkeys(values, 0)
         self.largest = dict.fromkeys(values, 0)
-        self.samples = self.agreeing = 0
+        self.samples = self.agreeing = self.misplaced = 0
         self.output_error = self.largest_output = 0.0
 
     def add(self, first: Ran, second: Ran) -> None:
@@ -121,6 +123,9 @@ class Tally:
             self.differing[name] += int(np.count_nonzero(apart))
             self.largest[name] = max(self.largest[name], int(apart.max(initial=0)))
         for mine, theirs in zip(first.outputs.values(), second.outputs.values(), strict=True):
+            if theirs.dtype.kind != "f":
+                self.misplaced += int(np.count_nonzero(mine != theirs))
+                continue
             self.output_error = max(self.output_error, float(np.abs(np.asarray(mine, np.float64) - theirs).max(initial=0)))
             self.largest_output = max(self.largest_output, float(np.abs(theirs).max(initial=0)))
         answers = [best(next(iter(ran.outputs.values()))) for ran in (first, second)]
@@ -129,7 +134,7 @@ class Tally:
 
     def result(self, first: str, second: str) -> Comparison:
         found = tuple(Difference(n, self.codes[n], self.differing[n], self.largest[n]) for n in self.values)
-        return Comparison(first, second, found, self.agreeing / self.samples, self.output_error, self.largest_output)
+        return Comparison(first, second, found, self.agreeing / self.samples, self.output_error, self.largest_output, self.misplaced)
 
 
 def best(output: Array) -> Array:

@@ -29,6 +29,11 @@ class Bounds:
         reach = np.maximum(-self.lowest - 1, self.highest).astype(np.uint64)
         return np.asarray(1 + sum((reach >> np.uint64(bit)) > 0 for bit in range(63)), np.int64)
 
+    @property
+    def width(self) -> int:
+        """Bits that hold every channel's accumulator."""
+        return int(self.bits.max(initial=1))
+
     def fit(self, bits: int = 32) -> npt.NDArray[np.bool_]:
         """Which channels' accumulators never leave signed integers of that many bits."""
         return self.bits <= bits

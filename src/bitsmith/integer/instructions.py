@@ -15,13 +15,14 @@ from bitsmith.integer.pooling import AveragePool, MaxPool, Mean
 from bitsmith.integer.products import Convolve, MatrixMultiply
 from bitsmith.integer.requantization import EvenShift, FixedPoint, FloatScale, Requantize
 from bitsmith.integer.rescaling import Average, EvenAverage, EvenTotal, FixedAverage, FixedTotal, FloatAverage, FloatTotal, Total
-from bitsmith.integer.selection import ArgMax
+from bitsmith.integer.selection import ArgMax, Pick, TopK
 from bitsmith.numerics.formats import Array
 
 __all__ = [
     "FIXED_POINT", "FLOAT32", "SHIFT", "AddRescaled", "ArgMax", "Arithmetic", "AveragePool", "Blend", "CallFloat", "Clamp",
     "Concatenate", "Constant", "Convolve", "Dequantize", "Gather", "Instruction", "Interpolate", "LayerNormalize", "LookUp",
-    "MatrixMultiply", "MaxPool", "Mean", "MultiplyRescaled", "Quantize", "Rescale", "Reshape", "Softmax", "Take", "Transpose",
+    "MatrixMultiply", "MaxPool", "Mean", "MultiplyRescaled", "Pick", "Quantize", "Rescale", "Reshape", "Softmax", "Take", "TopK",
+    "Transpose",
 ]
 
 
@@ -58,7 +59,7 @@ class Arithmetic:
     average: type[Average]
 
 
-FLOAT32 = Arithmetic("float32", "float scale, ties to even", FloatScale, partial(FloatScale, zero_first=True), FloatTotal, FloatAverage)
+FLOAT32 = Arithmetic("float32", "float scale, ties to even", FloatScale, partial(FloatScale.of, zero_first=True), FloatTotal, FloatAverage)
 FIXED_POINT = Arithmetic(
     "fixed_point", "integer multiplier of 31 bits and shift, rounded once, ties upward", FixedPoint, FixedPoint.of, FixedTotal,
     FixedAverage)

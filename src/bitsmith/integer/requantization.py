@@ -6,9 +6,11 @@ from typing import Protocol, Self
 import numpy as np
 
 from bitsmith.integer.codes import CodeRange
-from bitsmith.numerics.fixed_point import fixed_multiplier, multiply_fixed, shift_to_even
+from bitsmith.numerics.fixed_point import MULTIPLIER_BITS, fixed_multiplier, multiply_fixed, shift_to_even
 from bitsmith.numerics.formats import Array
 
+NARROW, WIDEST = 32, 44             # bits of accumulators: with more than the first they are 64-bit integers; with more than the second,
+                                    # multipliers would be too coarse
 LARGEST = np.finfo(np.float32).max
 FEWEST, MOST = -31, 40              # shifts: beyond the one, all integers but 0 leave every range of codes; beyond the other, all become 0
 
@@ -16,13 +18,14 @@ FEWEST, MOST = -31, 40              # shifts: beyond the one, all integers but 0
 class Requantize(Protocol):
     """Accumulators -> codes: round(multiplier * accumulator) + zero point, clamped.
 
-    The real multiplier is (scale of the accumulators) / (scale of the output), () or one per channel.
+    The real multiplier is (scale of the accumulators) / (scale of the output), () or one per channel. Accumulators are proven to have
+    no more than `bits` bits.
     """
 
     @property
     def codes(self) -> CodeRange: ...
     @classmethod
-    def of(cls, multiplier: Array, codes: CodeRange) -> "Requantize": ...
+    def of(cls, multiplier: Array, codes: CodeRange, bits: int = NARROW) -> "Requantize": ...
     def apply(self, accumulators: Array, *, axis: int = 1) -> Array: ...
 
 
@@ -39,8 +42,8 @@ class FloatScale:
     zero_first: bool = False
 
     @classmethod
-    def of(cls, multiplier: Array, codes: CodeRange) -> Self:
-        return cls(np.asarray(multiplier, np.float32), codes)
+    def of(cls, multiplier: Array, codes: CodeRange, bits: int = NARROW, *, zero_first: bool = False) -> Self:
+        return cls(np.asarray(multiplier, np.float32), codes, zero_first)
 
     def apply(self, accumulators: Array, *, axis: int = 1) -> Array:
         """Accumulators (integers of any type, below 2**53) -> codes; the multiplier's channels run along `axis`."""
@@ -54,7 +57,8 @@ class FloatScale:
 class FixedPoint:
     """As gemmlowp and TFLite do it: accumulator * multiplier * 2**-shift in 64-bit integers, rounded once, ties upward.
 
-    multiplier  int32, () or one per channel, in [2**30, 2**31)
+    multiplier  int32, () or one per channel, of 31 bits, or of 63 less those of accumulators that have more than 32, which leaves 19 at
+                least (TFLite takes 15 then): so it is within 1/16 of a 16-bit code
     shift       int32, same shape
     """
 
@@ -63,11 +67,11 @@ class FixedPoint:
     codes: CodeRange
 
     @classmethod
-    def of(cls, multiplier: Array, codes: CodeRange) -> Self:
-        return cls(*fixed_multiplier(multiplier), codes)
+    def of(cls, multiplier: Array, codes: CodeRange, bits: int = NARROW) -> Self:
+        return cls(*fixed_multiplier(multiplier, MULTIPLIER_BITS - max(0, bits - NARROW)), codes)
 
     def apply(self, accumulators: Array, *, axis: int = 1) -> Array:
-        """int32 accumulators (in any type) -> codes; the multiplier's channels run along `axis`."""
+        """Accumulators (in any type) -> codes; the multiplier's channels run along `axis`."""
         multiplier, shift = (along(part, accumulators.ndim, axis) for part in (self.multiplier, self.shift))
         return self.codes.clamp(multiply_fixed(accumulators, multiplier, shift) + self.codes.zero_point)
 
@@ -87,16 +91,17 @@ class EvenShift:
     odd: int = 0
 
     @classmethod
-    def of(cls, multiplier: Array, codes: CodeRange, *, zero_first: bool = False) -> Requantize:
+    def of(cls, multiplier: Array, codes: CodeRange, bits: int = NARROW, *, zero_first: bool = False) -> Requantize:
         """FixedPoint where a multiplier is no power of two."""
         mantissa, exponent = np.frexp(np.asarray(multiplier, np.float64))
         if not np.isin(mantissa, (0, 0.5)).all():
-            return FixedPoint.of(multiplier, codes)
-        shift = np.where(mantissa == 0, MOST, np.clip(1 - exponent, FEWEST, MOST)).astype(np.int32)
+            return FixedPoint.of(multiplier, codes, bits)
+        fewest, most = (limit + max(0, bits - NARROW) for limit in (FEWEST, MOST))
+        shift = np.where(mantissa == 0, most, np.clip(1 - exponent, fewest, most)).astype(np.int32)
         return cls(shift, codes, zero_first * codes.zero_point & 1)
 
     def apply(self, accumulators: Array, *, axis: int = 1) -> Array:
-        """int32 accumulators (in any type) -> codes; the channels of `shift` run along `axis`."""
+        """Accumulators (in any type) -> codes; the channels of `shift` run along `axis`."""
         shift = along(self.shift, accumulators.ndim, axis).astype(np.int64)
         return self.codes.clamp(shift_to_even(accumulators.astype(np.int64), shift, self.odd) + self.codes.zero_point)
 

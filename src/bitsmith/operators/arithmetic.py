@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from bitsmith.integer.bounds import multiplied
 from bitsmith.integer.instructions import AddRescaled, Instruction, MultiplyRescaled
 from bitsmith.integer.requantization import product_multiplier
 from bitsmith.operators.operator import Operator
@@ -36,10 +37,10 @@ def lower_difference(site: Site) -> Sequence[Instruction]:
 def lower_product(site: Site) -> Sequence[Instruction]:
     """One MultiplyRescaled."""
     multiplier = product_multiplier(site.encoding(0).scale, site.encoding(1).scale, site.target.scale)
-    multiply = MultiplyRescaled(
-        (site.input(0), site.input(1)), site.output, (site.source(0), site.source(1)), site.arithmetic.product(multiplier, site.codes_out)
-    )
-    return [*site.constants((0, 1)), multiply]
+    bits = multiplied(1, site.source(0).steps, site.source(1).steps).width
+    way = site.arithmetic.product(multiplier, site.codes_out, bits)
+    names, sources = (site.input(0), site.input(1)), (site.source(0), site.source(1))
+    return [*site.constants((0, 1)), MultiplyRescaled(names, site.output, sources, way)]
 
 
 OPERATORS = {

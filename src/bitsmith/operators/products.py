@@ -8,8 +8,9 @@ import onnx_ir as ir
 
 from bitsmith.errors import LoweringError
 from bitsmith.graph import attribute, constant, consumers, input_at, rank
+from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import Convolve, Dequantize, Instruction, MatrixMultiply
-from bitsmith.integer.requantization import Requantize, product_multiplier
+from bitsmith.integer.requantization import NARROW, WIDEST, Requantize, product_multiplier
 from bitsmith.numerics import Blocks, Encoding, Integer
 from bitsmith.numerics.formats import Array
 from bitsmith.numerics.signs import BINARY
@@ -83,7 +84,7 @@ def lower_convolution(site: Site) -> Sequence[Instruction]:
     scales, zero_points = per_channel(site.encoding(1), weights.shape, 0)
     convolve = Convolve(
         (site.input(0),), site.output, site.source(0), weights, zero_points, window, bias_codes(site),
-        attribute(site.node, "group", 1), (), requantize(site, scales),
+        attribute(site.node, "group", 1),
     )
     return end(site, convolve, scales)
 
@@ -96,7 +97,7 @@ def lower_transposed(site: Site) -> Sequence[Instruction]:
     window = transposed_window(node, codes.shape[2:])
     convolve = Convolve(
         (site.input(0),), site.output, site.source(0), turned_kernels(codes, groups), zero_points, window, bias_codes(site),
-        groups, tuple(attribute(node, "strides", [1] * space)), requantize(site, scales),
+        groups, tuple(attribute(node, "strides", [1] * space)),
     )
     return end(site, convolve, scales)
 
@@ -115,7 +116,7 @@ def lower_gemm(site: Site) -> Sequence[Instruction]:
     scales, zero_points = per_channel(site.encoding(1), codes.shape, 0 if transposed else 1)
     product = MatrixMultiply(
         (site.input(0),), site.output, site.source(0), None, np.ascontiguousarray(codes.T if transposed else codes), zero_points,
-        bias_codes(site), requantize(site, scales),
+        bias_codes(site),
     )
     return end(site, product, scales)
 
@@ -123,13 +124,11 @@ def lower_gemm(site: Site) -> Sequence[Instruction]:
 def lower_matrix_product(site: Site) -> Sequence[Instruction]:
     """One MatrixMultiply, of codes and weights or of two computed values."""
     if constant(site.value(1)) is None:
-        scales = site.encoding(1).scale
-        pair = (site.input(0), site.input(1))
-        product = MatrixMultiply(pair, site.output, site.source(0), site.source(1), requantize=requantize(site, scales))
-        return [*site.constants([0]), *end(site, product, scales)]
+        pair = MatrixMultiply((site.input(0), site.input(1)), site.output, site.source(0), site.source(1))
+        return [*site.constants([0]), *end(site, pair, site.encoding(1).scale)]
     codes = site.stored(1)
     scales, zero_points = per_channel(site.encoding(1), codes.shape, codes.ndim - 1)
-    product = MatrixMultiply((site.input(0),), site.output, site.source(0), None, codes, zero_points, None, requantize(site, scales))
+    product = MatrixMultiply((site.input(0),), site.output, site.source(0), None, codes, zero_points)
     return end(site, product, scales)
 
 
@@ -148,25 +147,25 @@ def bias_codes(site: Site) -> Array | None:
     return site.stored(2) if input_at(site.node, 2) is not None else None
 
 
-def requantize(site: Site, scales: Array) -> Requantize | None:
-    """The way back to codes; None where the result has no encoding."""
-    if site.codes is None:
-        return None
+def requantize(site: Site, codes: CodeRange, scales: Array, bits: int) -> Requantize:
+    """The way from accumulators of so many bits back to codes."""
     if site.target.format == BINARY:
-        return site.arithmetic.requantize.of(np.asarray(2, np.float32), replace(site.codes, zero_point=1))      # 2 a + 1 has a's sign
-    return site.arithmetic.requantize.of(product_multiplier(site.encoding(0).scale, scales, site.target.scale), site.codes)
+        return site.arithmetic.requantize.of(np.asarray(2, np.float32), replace(codes, zero_point=1))      # 2 a + 1 has a's sign
+    return site.arithmetic.requantize.of(product_multiplier(site.encoding(0).scale, scales, site.target.scale), codes, bits)
 
 
 def end(site: Site, product: Convolve | MatrixMultiply, scales: Array) -> Sequence[Instruction]:
-    """The product, and, where its result has no encoding, the way from accumulators to real numbers.
+    """The product with its way back to codes or, where its result has no encoding, from accumulators to real numbers.
 
-    Raises LoweringError where an int32 accumulator may overflow.
+    Raises LoweringError where an accumulator may overflow: int32, or, of 16-bit values that end in codes, one of 44 bits.
     """
     bounds = product.bounds if isinstance(product, Convolve) else product.bounds(known(site.dims(0)[-1:], site.name)[0])
-    if not bounds.fit(32).all():
-        raise LoweringError(f"The accumulator of {site.name} may reach {bounds.largest}, beyond int32: give it fewer bits.")
+    sources = [product.source, *([product.other] if isinstance(product, MatrixMultiply) and product.other else [])]
+    most = WIDEST if site.codes is not None and any(source.storage.itemsize > 1 for source in sources) else NARROW
+    if not bounds.fit(most).all():
+        raise LoweringError(f"The accumulator of {site.name} may reach {bounds.largest}, beyond int{most}: give it fewer bits.")
     if site.codes is not None:
-        return [product]
+        return [replace(product, requantize=requantize(site, site.codes, scales, bounds.width))]
     accumulators = f"{site.output} (accumulators)"
     steps = np.asarray(site.encoding(0).scale * scales, np.float32)
     rank = len(site.dims(0)) if isinstance(product, Convolve) else max(len(site.dims(0)), len(site.dims(1)))

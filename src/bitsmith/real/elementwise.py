@@ -1,7 +1,8 @@
-"""Numbers one by one: sums, differences, products and quotients of two values, functions of one, clamps."""
+"""Numbers one by one: from integers, sums, differences, products and quotients of two values, functions of one, clamps."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import erf, pi
 
 import numpy as np
 
@@ -30,6 +31,17 @@ class RealPair:
 
 
 @dataclass(frozen=True, eq=False)
+class RealCast:
+    """Integers, such as raw pixels, as the nearest numbers."""
+
+    inputs: tuple[str]
+    output: str
+
+    def run(self, integers: Array) -> Array:
+        return integers.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
 class RealClamp:
     """A clamp that nothing before it does."""
 
@@ -53,15 +65,31 @@ def elu(x: Array, a: np.float32, b: np.float32) -> Array:
     return np.where(x < 0, a * np.expm1(x), x)
 
 
+errors = np.vectorize(erf, otypes=[np.float32])
+
+
+def gelu(x: Array, a: np.float32, b: np.float32) -> Array:
+    return np.asarray(np.float32(0.5) * x * (np.float32(1) + errors(x * np.float32(0.5**0.5))))
+
+
+def gelu_by_tanh(x: Array, a: np.float32, b: np.float32) -> Array:
+    cubic = x + np.float32(0.044715) * x * x * x
+    return np.asarray(np.float32(0.5) * x * (np.float32(1) + np.tanh(np.float32((2 / pi) ** 0.5) * cubic)))
+
+
 CURVES: Mapping[str, Callable[[Array, np.float32, np.float32], Array]] = {
     "abs": lambda x, a, b: np.abs(x),
     "elu": elu,
+    "erf": lambda x, a, b: errors(x),
     "exp": lambda x, a, b: np.exp(x),
+    "gelu": gelu,
+    "gelu_tanh": gelu_by_tanh,
     "hard_sigmoid": clamp_line,
     "hard_swish": lambda x, a, b: x * clamp_line(x, a, b),
     "leaky_relu": lambda x, a, b: np.where(x < 0, a * x, x),
     "log": lambda x, a, b: np.log(x),
     "neg": lambda x, a, b: -x,
+    "power": lambda x, a, b: np.power(x, a),
     "reciprocal": lambda x, a, b: np.float32(1) / x,
     "sigmoid": sigmoid,
     "softplus": lambda x, a, b: np.log1p(np.exp(-np.abs(x))) + np.where(x > 0, x, np.float32(0)),
@@ -69,7 +97,7 @@ CURVES: Mapping[str, Callable[[Array, np.float32, np.float32], Array]] = {
     "tanh": lambda x, a, b: np.tanh(x),
 }
 """By name: function(x, a, b) of float32 numbers, two of which the network may say."""
-FROM_LIBRARY = frozenset({"elu", "exp", "log", "sigmoid", "softplus", "tanh"})
+FROM_LIBRARY = frozenset({"elu", "erf", "exp", "gelu", "gelu_tanh", "log", "power", "sigmoid", "softplus", "tanh"})
 """Curves that a library of mathematics computes: the last digits are its own, and differ from library to library."""
 
 

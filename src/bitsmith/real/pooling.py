@@ -17,7 +17,7 @@ def larger(one: Array, other: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class RealMaxPool:
-    """The largest number of each window; padding never wins. [batch, channels, *spatial]."""
+    """The largest number of each window; padding never wins, nor does what is no number. [batch, channels, *spatial]."""
 
     inputs: tuple[str]
     output: str
@@ -25,7 +25,7 @@ class RealMaxPool:
 
     def run(self, reals: Array) -> Array:
         views = self.window.views(self.window.place(reals, -inf))
-        return np.ascontiguousarray(reduce(larger, views))
+        return np.ascontiguousarray(reduce(larger, views, np.full((), -inf, np.float32)))
 
 
 @dataclass(frozen=True, eq=False)

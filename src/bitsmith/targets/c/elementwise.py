@@ -9,7 +9,7 @@ from bitsmith.integer.instructions import AddRescaled, Clamp, LookUp, MultiplyRe
 from bitsmith.integer.rescaling import FloatTotal, IntegerTotal
 from bitsmith.targets.c.call import Call, Entries, Entry, Fields, Place, Table
 from bitsmith.targets.c.products import broadcast_steps
-from bitsmith.targets.c.rounding import code_fields, nearest_part, odd_of, rounding_fields, rounding_part
+from bitsmith.targets.c.rounding import accumulator_type, code_fields, nearest_part, odd_of, rounding_fields, rounding_part
 from bitsmith.targets.c.stored import Stored, nest
 
 NARROW = 2**31
@@ -72,12 +72,11 @@ def several_in_integers(step: AddRescaled, total: IntegerTotal) -> tuple[dict[st
 
 
 def describe_multiplication(step: MultiplyRescaled, place: Place) -> list[Call]:
-    if not step.bounds.fit(32).all():
-        raise TargetError(f"The product '{step.output}' may reach {step.bounds.largest}, beyond int32: give its operands fewer bits.")
     left, right, result = (place.stored[name] for name in (*step.inputs, step.output))
+    width = accumulator_type(step.bounds, step.requantize, step.output)
     zeros: Entries = {"left_zero": step.sources[0].zero_point, "right_zero": step.sources[1].zero_point}
     return [Call(
-        "product", {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type},
+        "product", {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type, "sum_t": width},
         Fields({**pair_loops(left, right, result, step.output), **zeros, "rounding": rounding_fields(step.requantize, place.rounding)}),
         step.inputs, step.output, f"product, {result.count} elements", rounding_part(place.rounding),
         pair_leads(step.inputs, left, right, result), macs=result.count,

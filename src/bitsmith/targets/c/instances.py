@@ -33,12 +33,13 @@ class Instances:
     texts: dict[str, str] = field(default_factory=dict)
 
     def of(self, call: Call) -> str:
-        """The name of a call's kernel; its text and those of its parts are added where they are new."""
+        """The name of a call's kernel; its text and its parts' are added where they are new. Sums have 32 bits where it is silent."""
         names: dict[str, str] = {}
+        types = call.types if "sum_t" in call.types else {**call.types, "sum_t": "int32_t"}
         for role in ORDER:
             if role in call.parts:
-                names[role] = self._add(role, call.parts[role], call.types, names)
-        return self._add(call.kernel, call.kernel, call.types, names)
+                names[role] = self._add(role, call.parts[role], types, names)
+        return self._add(call.kernel, call.kernel, types, names)
 
     def _add(self, role: str, file: str, types: Mapping[str, str], parts: Mapping[str, str]) -> str:
         text = kernel_text(file)

@@ -29,10 +29,12 @@ from bitsmith.integer.instructions import (
     MaxPool,
     Mean,
     MultiplyRescaled,
+    Pick,
     Rescale,
     Reshape,
     Softmax,
     Take,
+    TopK,
     Transpose,
 )
 from bitsmith.integer.program import Program
@@ -40,6 +42,7 @@ from bitsmith.numerics.formats import Array
 from bitsmith.real.instructions import (
     CurveOfCodes,
     RealAveragePool,
+    RealCast,
     RealClamp,
     RealConvolve,
     RealCurve,
@@ -47,6 +50,7 @@ from bitsmith.real.instructions import (
     RealMean,
     RealMultiply,
     RealMultiplyPair,
+    RealNormalize,
     RealPair,
     RealSoftmax,
 )
@@ -275,6 +279,14 @@ def arrange_in_place(arrangement: Arrangement, instruction: Any, result: Stored)
     arrangement.make(reading(instruction, [source]), result.in_order(arrangement.stored[source].order))
 
 
+def arrange_pick(arrangement: Arrangement, instruction: Pick, result: Stored) -> None:
+    """Places and result in the order of what is picked from."""
+    source = arrangement.plain(instruction.inputs[0])
+    order = arrangement.stored[source].order
+    places = arrangement.plain(instruction.inputs[1], order)
+    arrangement.make(reading(instruction, [source, places]), result.in_order(order))
+
+
 def arrange_rows(arrangement: Arrangement, instruction: Any, result: Stored) -> None:
     """Numpy's order: the last axes are a row."""
     name = instruction.inputs[0]
@@ -316,6 +328,8 @@ RULES: dict[type, Callable[[Arrangement, Any, Stored], None]] = {
     Take: arrange_in_place,
     Mean: arrange_mean,
     ArgMax: arrange_arg_max,
+    TopK: arrange_in_place,
+    Pick: arrange_pick,
     Softmax: arrange_in_place,
     Blend: arrange_in_place,
     LayerNormalize: arrange_rows,
@@ -324,8 +338,9 @@ RULES: dict[type, Callable[[Arrangement, Any, Stored], None]] = {
     Transpose: arrange_transpose,
     **dict.fromkeys((RealConvolve, RealMaxPool, RealAveragePool), arrange_window),
     **dict.fromkeys((RealMultiply, RealMultiplyPair), arrange_in_order),
-    **dict.fromkeys((RealCurve, RealClamp, CurveOfCodes), arrange_pointwise),
+    **dict.fromkeys((RealCast, RealCurve, RealClamp, CurveOfCodes), arrange_pointwise),
     RealPair: arrange_together,
     RealMean: arrange_mean,
+    RealNormalize: arrange_rows,
     RealSoftmax: arrange_softmax,
 }

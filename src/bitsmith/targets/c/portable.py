@@ -18,9 +18,11 @@ from bitsmith.integer.instructions import (
     MaxPool,
     Mean,
     MultiplyRescaled,
+    Pick,
     Rescale,
     Softmax,
     Take,
+    TopK,
 )
 from bitsmith.targets.c.blending import describe_blend
 from bitsmith.targets.c.call import Describe
@@ -31,7 +33,7 @@ from bitsmith.targets.c.movement import describe_concatenation, describe_gather,
 from bitsmith.targets.c.normalization import describe_normalization, describe_softmax
 from bitsmith.targets.c.pooling import describe_average_pool, describe_max_pool, describe_mean
 from bitsmith.targets.c.products import describe_convolution, describe_product
-from bitsmith.targets.c.selection import describe_arg_max
+from bitsmith.targets.c.selection import describe_arg_max, describe_pick, describe_top_k
 
 PORTABLE: Mapping[type, Describe] = {
     Convolve: describe_convolution,
@@ -49,6 +51,8 @@ PORTABLE: Mapping[type, Describe] = {
     Concatenate: describe_concatenation,
     Gather: describe_gather,
     ArgMax: describe_arg_max,
+    TopK: describe_top_k,
+    Pick: describe_pick,
     Blend: describe_blend,
     Softmax: describe_softmax,
     LayerNormalize: describe_normalization,

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from bitsmith.errors import TargetError
-from bitsmith.integer.bounds import weighted
+from bitsmith.integer.bounds import Bounds, weighted
 from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import Convolve, MatrixMultiply
 from bitsmith.integer.windows import Window
 from bitsmith.numerics.formats import Array
 from bitsmith.targets.c.call import Call, Entries, Fields, Place, Table
 from bitsmith.targets.c.geometry import Geometry, furthest
-from bitsmith.targets.c.rounding import rounding_fields, rounding_part
+from bitsmith.targets.c.rounding import accumulator_type, rounding_fields, rounding_part
 from bitsmith.targets.c.stored import Stored, nest
 
 WIDTHS = {2: "weight_at_int2", 3: "weight_at_int3", 4: "weight_at_int4"}         # bits of weights that are packed -> how one is read
@@ -46,7 +46,7 @@ def convolve_call(step: Convolve, place: Place, geometry: Geometry, source: Stor
         "in_channels": inner, "out_channels": outer, "groups": step.groups, "spread_y": geometry.spread[0], "spread_x": geometry.spread[1],
         "zero": step.source.zero_point}
     return Call(
-        "convolve", {"source_t": source.c_type, "weight_t": weights.c_type, "result_t": result.c_type},
+        "convolve", product_types(step, step.bounds, source.c_type, weights.c_type, result.c_type),
         Fields({**entries, "weights": weights, "bias": bias, "rounding": rounding_fields(requantize_of(step), place.rounding)}),
         step.inputs, step.output, f"convolution {geometry.says()}, {geometry.channels} -> {len(step.weights)} channels",
         {"dot": dot, "squeeze": "squeeze", **parts, **rounding_part(place.rounding)},
@@ -63,7 +63,7 @@ def pointwise_call(step: Convolve, place: Place, geometry: Geometry, source: Sto
     entries: Entries = {"out_height": geometry.outputs[0], "out_width": geometry.outputs[1], "in_channels": geometry.channels,
                "out_channels": len(ordered), "row_step": rows, "column_step": columns, "zero": step.source.zero_point}
     return Call(
-        "pointwise", {"source_t": source.c_type, "weight_t": weights.c_type, "result_t": result.c_type},
+        "pointwise", product_types(step, step.bounds, source.c_type, weights.c_type, result.c_type),
         Fields({**entries, "weights": weights, "bias": bias, "rounding": rounding_fields(requantize_of(step), place.rounding)}),
         step.inputs, step.output, f"convolution {geometry.says()}, {geometry.channels} -> {len(ordered)} channels",
         {"dot": dot, **parts, **rounding_part(place.rounding)},
@@ -78,7 +78,7 @@ def depthwise_call(step: Convolve, place: Place, geometry: Geometry, source: Sto
     bias = np.zeros(len(step.weights), np.int32) if step.bias is None else step.bias
     entries: Entries = geometry.fields() | {"channels": geometry.channels, "zero": step.source.zero_point}
     return Call(
-        "depthwise", {"source_t": source.c_type, "weight_t": weights.c_type, "result_t": result.c_type},
+        "depthwise", product_types(step, step.bounds, source.c_type, weights.c_type, result.c_type),
         Fields({**entries, "weights": weights, "bias": Table(bias, "int32_t"),
                 "rounding": rounding_fields(requantize_of(step), place.rounding)}),
         step.inputs, step.output, f"convolution {geometry.says()} of each of {geometry.channels} channels",
@@ -113,7 +113,7 @@ def multiply_call(step: MatrixMultiply, stored_weights: Array, place: Place) -> 
     turns = np.arange(rows)
     lead = furthest((turns + 1) * outputs * result.width, turns * terms * source.width)
     return Call(
-        "multiply", {"source_t": source.c_type, "weight_t": weights.c_type, "result_t": result.c_type},
+        "multiply", product_types(step, step.bounds(terms), source.c_type, weights.c_type, result.c_type),
         Fields({**entries, "rounding": rounding_fields(requantize_of(step), place.rounding)}), step.inputs, step.output,
         f"matrix product, {rows} x {terms} by {terms} x {outputs}",
         {"dot": dot, **parts, **rounding_part(place.rounding)}, {step.inputs[0]: lead}, 0, terms * result.count,
@@ -134,10 +134,11 @@ def pair_call(step: MatrixMultiply, place: Place) -> Call:
     loops = matrix_loops(left, right, result, step.output)
     (rows, terms), outputs = left.shape[-2:], right.shape[-1]
     assert step.other is not None
+    width = accumulator_type(step.bounds(terms), requantize_of(step), step.output)
     bias = np.zeros(outputs, np.int32) if step.bias is None else step.bias
     entries: Entries = {**loops, "left_zero": step.source.zero_point, "right_zero": step.other.zero_point}
     return Call(
-        "multiply_pair", {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type},
+        "multiply_pair", {"left_t": left.c_type, "right_t": right.c_type, "result_t": result.c_type, "sum_t": width},
         Fields({**entries, "bias": Table(bias, "int32_t"), "rounding": rounding_fields(requantize_of(step), place.rounding)}),
         step.inputs, step.output, f"matrix product of two values, {rows} x {terms} by {terms} x {outputs}",
         rounding_part(place.rounding), macs=terms * result.count,
@@ -157,6 +158,11 @@ def matrix_loops(left: Stored, right: Stored, result: Stored, owner: str) -> Ent
 def broadcast_steps(operand: Stored, shape: tuple[int, ...]) -> tuple[int, ...]:
     """An operand's elements from one to the next along each axis of the result; 0 where it repeats itself."""
     return tuple(0 if own == 1 and length != 1 else step for own, length, step in zip(operand.shape, shape, operand.strides, strict=True))
+
+
+def product_types(step: Any, bounds: Bounds, source: str, weight: str, result: str) -> dict[str, str]:
+    """C types of a product with weights, sums as wide as they are proven to need."""
+    return {"source_t": source, "weight_t": weight, "result_t": result, "sum_t": accumulator_type(bounds, requantize_of(step), step.output)}
 
 
 def check_ends_in_codes(step: Any) -> None:

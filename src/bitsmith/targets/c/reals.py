@@ -10,6 +10,7 @@ from bitsmith.real.instructions import (
     CurveOfCodes,
     Limits,
     RealAveragePool,
+    RealCast,
     RealClamp,
     RealConvolve,
     RealCurve,
@@ -17,6 +18,7 @@ from bitsmith.real.instructions import (
     RealMean,
     RealMultiply,
     RealMultiplyPair,
+    RealNormalize,
     RealPair,
     RealSoftmax,
     Weights,
@@ -142,6 +144,12 @@ def describe_curve_of_codes(step: CurveOfCodes, place: Place) -> list[Call]:
                  {step.inputs[0]: growth(source, result)})]
 
 
+def describe_cast(step: RealCast, place: Place) -> list[Call]:
+    source, result = place.stored[step.inputs[0]], place.stored[step.output]
+    return [Call("real_cast", {"source_t": source.c_type}, Fields({"count": result.count}), step.inputs, step.output,
+                 f"numbers of {result.count} integers", leads={step.inputs[0]: growth(source, result)})]
+
+
 def describe_clamp(step: RealClamp, place: Place) -> list[Call]:
     count = place.stored[step.output].count
     return [Call("real_clamp", {}, Fields({"count": count, "limits": limit_fields(step.limits)}), step.inputs, step.output,
@@ -183,6 +191,14 @@ def describe_softmax(step: RealSoftmax, place: Place) -> list[Call]:
                  step.output, f"softmax over {source.sizes[at]} elements", leads={step.inputs[0]: 0} if inner == 1 else {})]
 
 
+def describe_normalization(step: RealNormalize, place: Place) -> list[Call]:
+    count, rows = step.gain.size, place.stored[step.inputs[0]].count // max(1, step.gain.size)
+    line: Entries = {"gain": Table(step.gain, "float"), "bias": Table(step.bias, "float")}
+    entries: Entries = {"rows": rows, "length": count, "centred": int(step.centred), "epsilon": step.epsilon, **line}
+    return [Call("real_normalize", {}, Fields(entries), step.inputs, step.output, f"normalization of {count} numbers, {rows} times",
+                 leads={step.inputs[0]: 0})]
+
+
 WITH_LIMITS = {"real_limits": "real_limits"}
 REALS: Mapping[type, Describe] = {
     RealConvolve: describe_convolution,
@@ -191,9 +207,11 @@ REALS: Mapping[type, Describe] = {
     RealPair: describe_pair,
     RealCurve: describe_curve,
     CurveOfCodes: describe_curve_of_codes,
+    RealCast: describe_cast,
     RealClamp: describe_clamp,
     RealMaxPool: describe_max_pool,
     RealAveragePool: describe_average_pool,
     RealMean: describe_mean,
+    RealNormalize: describe_normalization,
     RealSoftmax: describe_softmax,
 }

@@ -5,15 +5,26 @@ from collections.abc import Mapping
 import numpy as np
 
 from bitsmith.errors import TargetError
+from bitsmith.integer.bounds import Bounds
 from bitsmith.integer.codes import CodeRange
 from bitsmith.integer.instructions import FIXED_POINT, FLOAT32, SHIFT, Arithmetic
-from bitsmith.integer.requantization import EvenShift, FixedPoint, FloatScale, Requantize
+from bitsmith.integer.requantization import NARROW, WIDEST, EvenShift, FixedPoint, FloatScale, Requantize
 from bitsmith.integer.rescaling import Average, EvenAverage, EvenTotal, FixedAverage, FixedTotal, Total
 from bitsmith.targets.c.call import Entries, Entry, Fields, Table
 
 ONE = 2**30             # the multiplier of a power of two
 ARITHMETICS: Mapping[str, Arithmetic] = {"multiplier": FIXED_POINT, "shift": SHIFT, "float": FLOAT32}
 PARTS: Mapping[str, str] = {"multiplier": "requantize_multiplier", "shift": "requantize_shift", "float": "requantize_float"}
+
+
+def accumulator_type(bounds: Bounds, requantize: Requantize, owner: str) -> str:
+    """The C type of accumulators. Raises TargetError where they, or their product with the multiplier, are not proven to fit."""
+    if bounds.fit(NARROW).all():
+        return "int32_t"
+    factor = int(requantize.multiplier.max(initial=0)) if isinstance(requantize, FixedPoint) else 1
+    if not bounds.fit(WIDEST).all() or bounds.largest * factor > 2**62:
+        raise TargetError(f"The accumulator of '{owner}' may reach {bounds.largest}, beyond int{WIDEST}: give its operands fewer bits.")
+    return "int64_t"
 
 
 def rounding_part(rounding: str) -> dict[str, str]:

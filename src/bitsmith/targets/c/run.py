@@ -17,6 +17,7 @@ from bitsmith.integer.program import Program
 from bitsmith.loading.from_onnx import load
 from bitsmith.lowering import lower
 from bitsmith.numerics.formats import Array
+from bitsmith.operators import operator_of
 from bitsmith.planning.plan import Plan, load_plan
 from bitsmith.real_lowering import compute_curves, lower_to_reals
 from bitsmith.targets.c.firmware import Choices, Door, Firmware, translate
@@ -94,11 +95,22 @@ class Folder:
 
 
 def program_of(network: ir.Model, plan: Plan, choices: Choices) -> Program:
-    """What the C computes: integers, or float32 numbers."""
+    """What the C computes: integers, or float32 numbers. Raises TargetError, by name, for what no float scale rounds."""
     if choices.compute == "float":
         return lower_to_reals(network, plan)
+    if choices.rounding == "float":
+        refuse_integers_alone(network)
     program = lower(network, plan, arithmetic=ARITHMETICS[choices.rounding])
     return compute_curves(network, program) if choices.math_curves else program
+
+
+def refuse_integers_alone(network: ir.Model) -> None:
+    """Raises TargetError for the first node whose integers are not what onnxruntime computes, which rounding in float promises."""
+    for node in network.graph:
+        operator = operator_of(node)
+        if operator is not None and operator.without_float(node):
+            raise TargetError(f"{node.op_type} '{node.name}' has integers of its own, which are not what onnxruntime computes: take "
+                              "--requantize multiplier or shift instead of float, or --compute float, or end the network before it.")
 
 
 class Compiled:

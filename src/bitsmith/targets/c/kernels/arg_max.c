@@ -3,7 +3,7 @@
 typedef uint8_t source_t;
 typedef uint8_t result_t;
 /* kernel */
-/* The place of the largest code along an axis. */
+/* The place of the largest code, or number, along an axis. */
 struct arg_max {
     int32_t count[3], step[3];                      /* loops over the axes that stay, and their elements from turn to turn */
     int32_t length, length_step;                    /* of the axis that is searched */

@@ -75,7 +75,7 @@ KERNEL void convolve(const struct convolve *layer, const source_t *source, resul
                 squeeze(window, terms);
                 for (int32_t k = 0; k < layer->out_channels; k++) {
                     const int32_t channel = group * layer->out_channels + k;
-                    const int32_t sum = dot(window, layer->zero, layer->weights, channel * terms, terms, layer->bias[channel]);
+                    const sum_t sum = dot(window, layer->zero, layer->weights, channel * terms, terms, layer->bias[channel]);
                     *pixel++ = (result_t)requantize(&layer->rounding, sum, channel);
                 }
             }

@@ -22,9 +22,9 @@ struct depthwise {
 };
 
 /* Codes are counted from zero, so that padding adds nothing and is left out. */
-KERNEL int32_t depthwise_sum(const struct depthwise *layer, const source_t *source, int32_t top, int32_t left, int32_t channel)
+KERNEL sum_t depthwise_sum(const struct depthwise *layer, const source_t *source, int32_t top, int32_t left, int32_t channel)
 {
-    int32_t sum = layer->bias[channel];
+    sum_t sum = layer->bias[channel];
     source += channel * layer->channel_step;
     for (int32_t i = 0; i < layer->kernel_height; i++) {
         const int32_t row = top + i * layer->dilation_y;
@@ -50,7 +50,7 @@ KERNEL void depthwise(const struct depthwise *layer, const source_t *source, res
             result_t *pixel = result + (y * layer->out_width + x) * layer->channels;
             const int32_t left = x * layer->stride_x - layer->pad_left;
             for (int32_t channel = 0; channel < layer->channels; channel++) {
-                const int32_t sum = depthwise_sum(layer, source, top, left, channel);
+                const sum_t sum = depthwise_sum(layer, source, top, left, channel);
                 *pixel++ = (result_t)requantize(&layer->rounding, sum, channel);
             }
         }

@@ -15,7 +15,7 @@ KERNEL void multiply(const struct multiply *layer, const source_t *source, resul
 {
     for (int32_t row = 0; row < layer->rows; row++) {
         for (int32_t i = 0; i < layer->outputs; i++) {
-            const int32_t sum = dot(source, layer->zero, layer->weights, i * layer->terms, layer->terms, layer->bias[i]);
+            const sum_t sum = dot(source, layer->zero, layer->weights, i * layer->terms, layer->terms, layer->bias[i]);
             *result++ = (result_t)requantize(&layer->rounding, sum, i);
         }
         source += layer->terms;

@@ -18,9 +18,9 @@ KERNEL result_t *multiply_pair_once(const struct multiply_pair *layer, const lef
 {
     for (int32_t row = 0; row < layer->rows; row++) {
         for (int32_t i = 0; i < layer->outputs; i++) {
-            int32_t sum = layer->bias[i];
+            sum_t sum = layer->bias[i];
             for (int32_t k = 0; k < layer->terms; k++) {
-                sum += (left[k] - layer->left_zero) * (right[k * layer->outputs + i] - layer->right_zero);
+                sum += (sum_t)(left[k] - layer->left_zero) * (right[k * layer->outputs + i] - layer->right_zero);
             }
             *result++ = (result_t)requantize(&layer->rounding, sum, i);
         }

@@ -15,7 +15,8 @@ struct pick_rows {
 KERNEL int pick_rows(const struct pick_rows *layer, const source_t *source, result_t *result)
 {
     for (int32_t i = 0; i < layer->count; i++) {
-        const int32_t index = source[i] < 0 ? source[i] + layer->rows : source[i];
+        const int32_t given = source[i];
+        const int32_t index = given < 0 ? given + layer->rows : given;
         if (index < 0 || index >= layer->rows) {
             return 1;
         }

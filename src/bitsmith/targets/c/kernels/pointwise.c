@@ -23,7 +23,7 @@ KERNEL void pointwise(const struct pointwise *layer, const source_t *source, res
             result_t *pixel = result + (y * layer->out_width + x) * layer->out_channels;
             const source_t *codes = source + y * layer->row_step + x * layer->column_step;
             for (int32_t k = 0; k < layer->out_channels; k++) {
-                const int32_t sum = dot(codes, layer->zero, layer->weights, k * layer->in_channels, layer->in_channels, layer->bias[k]);
+                const sum_t sum = dot(codes, layer->zero, layer->weights, k * layer->in_channels, layer->in_channels, layer->bias[k]);
                 *pixel++ = (result_t)requantize(&layer->rounding, sum, k);
             }
         }

@@ -20,8 +20,8 @@ KERNEL void product(const struct product *layer, const left_t *left, const right
                 const left_t *a = left + i * layer->left_step[0] + j * layer->left_step[1] + k * layer->left_step[2];
                 const right_t *b = right + i * layer->right_step[0] + j * layer->right_step[1] + k * layer->right_step[2];
                 for (int32_t l = 0; l < layer->count[3]; l++) {
-                    const int32_t sum = (a[l * layer->left_step[3]] - layer->left_zero) *
-                                        (b[l * layer->right_step[3]] - layer->right_zero);
+                    const sum_t sum = (sum_t)(a[l * layer->left_step[3]] - layer->left_zero) *
+                                      (b[l * layer->right_step[3]] - layer->right_zero);
                     *result++ = (result_t)requantize(&layer->rounding, sum, 0);
                 }
             }

@@ -1,6 +1,7 @@
 #include <math.h>
 #include <stdint.h>
 #define KERNEL static inline
+typedef int32_t sum_t;
 /* kernel */
 /* From accumulators to codes: accumulator * multiplier in float, rounded with ties to even, clamped. As onnxruntime does it. */
 struct requantize {
@@ -13,7 +14,7 @@ struct requantize {
 };
 
 /* One operation a line, so that no compiler joins two of them into one with a single rounding. */
-KERNEL int32_t requantize(const struct requantize *how, int32_t accumulator, int32_t channel)
+KERNEL int32_t requantize(const struct requantize *how, sum_t accumulator, int32_t channel)
 {
     const float zero = (float)how->zero_point;
     const float product = (float)accumulator * how->multiplier[channel * how->step];

@@ -1,5 +1,6 @@
 #include <stdint.h>
 #define KERNEL static inline
+typedef int32_t sum_t;
 /* kernel */
 /* From accumulators to codes: accumulator / 2**shift + zero point, clamped. Rounded once, ties to even. All scales are powers of two. */
 struct requantize {
@@ -11,7 +12,7 @@ struct requantize {
     int32_t high;
 };
 
-KERNEL int32_t requantize(const struct requantize *how, int32_t accumulator, int32_t channel)
+KERNEL int32_t requantize(const struct requantize *how, sum_t accumulator, int32_t channel)
 {
     const int32_t shift = how->shift[channel * how->step];
     const int64_t wide = accumulator;
