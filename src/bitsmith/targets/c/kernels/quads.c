@@ -1,4 +1,4 @@
-#include "lanes.c"
+#include "scaling_multiplier.c"
 /* kernel */
 /* Sums of products of codes and weights, sixteen channels at once, for some pixels in turn. Weights lie in fours, bytes [16][4], the
  * channels in the order 0, 1, 8, 9, 2, 3, 10, 11, then the same from 4 on. AVX-512 VNNI multiplies and adds such bytes. AVX2 multiplies
@@ -102,6 +102,23 @@ KERNEL quads_sums quads_add(quads_sums sums, quads_loaded weights, const quads_c
     }
     return sums;
 #endif
+}
+
+/* Sums of four pixels, by name: arrays of them leave the registers. */
+typedef struct { quads_sums a, b, c, d; } quads_four;
+
+KERNEL quads_four quads_four_zeros(void)
+{
+    return (quads_four){quads_zero(), quads_zero(), quads_zero(), quads_zero()};
+}
+
+KERNEL quads_four quads_add_four(quads_four sums, quads_loaded weights, const quads_code *const *codes, int32_t at)
+{
+    sums.a = quads_add(sums.a, weights, codes[0] + at);
+    sums.b = quads_add(sums.b, weights, codes[1] + at);
+    sums.c = quads_add(sums.c, weights, codes[2] + at);
+    sums.d = quads_add(sums.d, weights, codes[3] + at);
+    return sums;
 }
 
 KERNEL lanes quads_total(quads_sums sums)

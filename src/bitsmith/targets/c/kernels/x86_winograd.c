@@ -61,7 +61,7 @@ KERNEL void x86_winograd_sums(const int16_t *turned, int32_t channels, const int
 KERNEL void x86_winograd_pixel(const struct x86_convolve *layer, lanes sums, int32_t channel, uint8_t *pixel)
 {
     const lanes total = lanes_add(lanes_shift(sums, 2), lanes_load(layer->bias + channel));
-    lanes_finish(&layer->rounding, total, channel, pixel + channel, layer->out_channels - channel);
+    lanes_pack_some(&layer->rounding.codes, scaling_steps(&layer->rounding, total, channel), pixel + channel, layer->out_channels - channel);
 }
 
 /* The 2 x 2 pixels of a tile, of those that there are. sums: [16 places][group][16] */
@@ -111,8 +111,8 @@ KERNEL void x86_winograd(const struct x86_winograd *layer, const uint8_t *source
     x86_convolve(&layer->direct, source, result, scratch);
 #else
     const int32_t channels = layer->windows.channels, tiles = layer->tiles_y * layer->tiles_x;
-    int32_t *sums = (void *)scratch;
-    int16_t *turned = (void *)(scratch + 16 * 16 * 4 * layer->group);
+    int32_t *sums = (void *)lanes_align(scratch);
+    int16_t *turned = (void *)(sums + 16 * 16 * layer->group);
     uint8_t *rows = (void *)(turned + 16 * layer->group * channels);
     for (int32_t first = 0; first < tiles; first += layer->group) {
         const int32_t count = tiles - first < layer->group ? tiles - first : layer->group;
