@@ -23,7 +23,8 @@ from bitsmith.integer.windows import Window
 from bitsmith.numerics import Encoding, Integer
 from bitsmith.targets.c.firmware import Choices
 from bitsmith.targets.c.source import write_source
-from bitsmith.targets.c.x86_layout import IN_LANES, IN_QUADS, TURN
+from bitsmith.targets.c.x86_layout import IN_LANES, IN_QUADS
+from bitsmith.targets.c.x86_tiles import TWO
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 UNSIGNED, SIGNED = Integer(8, signed=False), Integer(8)
@@ -175,8 +176,8 @@ def test_tiles_are_four_times_the_convolution() -> None:
     b = np.asarray([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
     a = np.asarray([[1, 1, 1, 0], [0, 1, -1, -1]])
     y = [[(d[i:i + 3, j:j + 3] * w).sum() for j in range(2)] for i in range(2)]
-    np.testing.assert_array_equal(a @ ((TURN @ w @ TURN.T) * (b @ d @ b.T)) @ a.T, 4 * np.asarray(y))
-    assert max(abs(TURN).sum(1)) ** 2 * 128 < 2**15
+    np.testing.assert_array_equal(a @ ((TWO.turn @ w @ TWO.turn.T) * (b @ d @ b.T)) @ a.T, 4 * np.asarray(y))
+    assert max(abs(TWO.turn).sum(1)) ** 2 * 128 < 2**15
 
 
 def test_every_lane_has_a_channel() -> None:

@@ -20,7 +20,7 @@ from bitsmith.targets.c.portable import PORTABLE
 from bitsmith.targets.c.products import describe_convolution, describe_product, fits_int8, fold_zero, steps_of
 from bitsmith.targets.c.rounding import odd_of
 from bitsmith.targets.c.stored import Stored, channels_last
-from bitsmith.targets.c.x86_layer import Layer, macs_of, side_by_side
+from bitsmith.targets.c.x86_layer import Layer, macs_of, parts_of, side_by_side
 from bitsmith.targets.c.x86_layout import (
     LANES,
     QUAD,
@@ -33,7 +33,7 @@ from bitsmith.targets.c.x86_layout import (
     word_places,
 )
 from bitsmith.targets.c.x86_rounding import LEAST_SHIFT, Scaling, limits, scaling_of
-from bitsmith.targets.c.x86_tiles import suits_tiles, tiles_call
+from bitsmith.targets.c.x86_tiles import tiles_call, tiles_for
 
 SINGLE = Window.of((1, 1))
 PAIR = 2
@@ -94,11 +94,12 @@ def lanes_call(layer: Layer | None) -> Call | None:
     """By tiles if possible; None where the multipliers are too large."""
     if layer is None or layer.scaling is None:
         return None
-    if suits_tiles(layer):
-        return tiles_call(layer, layer.scaling, *direct_entries(layer, layer.scaling))
+    tiles = tiles_for(layer)
+    if tiles is not None:
+        return tiles_call(layer, tiles, layer.scaling, *direct_entries(layer, layer.scaling))
     wide = side_by_side(layer)
     assert wide.scaling is not None
-    return wide.call("x86_convolve", *direct_entries(wide, wide.scaling), ("lanes", "quads", "lines"), wide.scaling)
+    return wide.call("x86_convolve", *direct_entries(wide, wide.scaling), parts_of(wide.scaling, "lanes", "quads", "lines"))
 
 
 def direct_entries(layer: Layer, scaling: Scaling) -> tuple[Entries, int]:
@@ -137,7 +138,7 @@ def depthwise_call(layer: Layer | None) -> Call | None:
         "pairs": -(-terms.shape[1] // 2), "down": down, "across": across * geometry.channels, "at": pair_places(geometry),
         "weights": pair_weights(np.tile(terms, (pixels, 1))), "bias": lane_table(np.tile(raised.bias, pixels)), "rounding": scaling.fields,
     }
-    return layer.call("x86_depthwise", entries, 2 * lines.spread + lines.length, ("lanes", "lines"), scaling)
+    return layer.call("x86_depthwise", entries, 2 * lines.spread + lines.length, parts_of(scaling, "lanes", "lines"))
 
 
 def raise_sums(layer: Layer) -> Layer:

@@ -1,5 +1,6 @@
 """A convolution that the kernels for x86 may take, and what they all need of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -47,10 +48,9 @@ class Layer:
     def scaling(self) -> Scaling | None:
         return scaling_of(self.requantize, self.sums, self.outputs)
 
-    def call(self, kernel: str, entries: Entries, scratch: int, parts: tuple[str, ...], scaling: Scaling) -> Call:
+    def call(self, kernel: str, entries: Entries, scratch: int, parts: Mapping[str, str]) -> Call:
         """scratch: bytes, to which some are added, as they are to begin with a line of the cache"""
-        roles = {**{part: part for part in parts}, "scaling": scaling.part}
-        return Call(kernel, {}, Fields(entries), self.step.inputs, self.step.output, self.says, roles, scratch=scratch + CACHE_LINE,
+        return Call(kernel, {}, Fields(entries), self.step.inputs, self.step.output, self.says, parts, scratch=scratch + CACHE_LINE,
                     macs=self.macs)
 
 
@@ -74,3 +74,7 @@ def side_by_side(layer: Layer) -> Layer:
                       pads=window.pads)
     plane = Geometry(geometry.sizes, geometry.steps, geometry.channels, (geometry.outputs[0], wide // pixels), wider, geometry.spread)
     return Layer(layer.step, layer.requantize, plane, steps, np.tile(layer.bias, pixels), layer.says, layer.macs)
+
+
+def parts_of(scaling: Scaling, *parts: str) -> dict[str, str]:
+    return {**{part: part for part in parts}, "scaling": scaling.part}

@@ -15,8 +15,6 @@ IN_LANES = np.asarray([0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15])   
 IN_QUADS = np.asarray([0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15])       # and of each four weights, see kernels/quads.c
 MOST_TOGETHER = 128         # pixels of a plane that are taken as one row
 MOST_CODES = 8192           # of several rows that are laid out at once
-# Winograd's transform of three weights to four, twice the usual one so that it is whole (Lavin and Gray 2015, section 4.1)
-TURN = np.asarray([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
 
 
 @dataclass(frozen=True)
@@ -120,12 +118,6 @@ def quad_weights(steps: Array) -> tuple[Table, int]:
     whole = filled(np.pad(rows, ((0, 0), (0, 0), (0, words * QUAD - rows.shape[2]))))
     blocks = whole.reshape(-1, LANES, height, words, QUAD)[:, IN_QUADS]
     return Table(blocks.transpose(0, 2, 3, 1, 4).reshape(-1), "int8_t"), words
-
-
-def turned_weights(steps: Array) -> Table:
-    """Weights [out, in, 3, 3] -> [out / 16][16 places][in / 2][16][2]."""
-    turned = np.einsum("ai,ocij,bj->oabc", TURN, steps, TURN).reshape(len(steps), LANES, -1, 2)
-    return Table(in_lanes(turned).transpose(0, 2, 3, 1, 4).reshape(-1), "int16_t")
 
 
 def pair_weights(taps: Array) -> Table:

@@ -125,6 +125,20 @@ KERNEL lanes lanes_shift(lanes a, int32_t bits)
     return a;
 }
 
+/* Times a power of two. */
+KERNEL lanes lanes_double(lanes a, int32_t times)
+{
+#if defined(__AVX2__)
+    a.low = _mm256_slli_epi32(a.low, times);
+    a.high = _mm256_slli_epi32(a.high, times);
+#else
+    for (int32_t i = 0; i < 16; i++) {
+        a.each[i] = (int32_t)((uint32_t)a.each[i] << times);
+    }
+#endif
+    return a;
+}
+
 KERNEL lanes lanes_all(int32_t number)
 {
     lanes found;
@@ -147,6 +161,17 @@ KERNEL lanes_halves lanes_widen(const uint8_t *codes)
     for (int32_t i = 0; i < 16; i++) {
         found.each[i] = codes[i];
     }
+#endif
+    return found;
+}
+
+KERNEL lanes_halves lanes_load_halves(const int16_t *numbers)
+{
+    lanes_halves found;
+#if defined(__AVX2__)
+    found.all = lanes_read(numbers);
+#else
+    memcpy(&found, numbers, sizeof(found));
 #endif
     return found;
 }
@@ -186,6 +211,19 @@ KERNEL lanes_halves lanes_subtract_halves(lanes_halves a, lanes_halves b)
 #else
     for (int32_t i = 0; i < 16; i++) {
         a.each[i] = (int16_t)(a.each[i] - b.each[i]);
+    }
+#endif
+    return a;
+}
+
+/* Times a power of two. */
+KERNEL lanes_halves lanes_double_halves(lanes_halves a, int32_t times)
+{
+#if defined(__AVX2__)
+    a.all = _mm256_slli_epi16(a.all, times);
+#else
+    for (int32_t i = 0; i < 16; i++) {
+        a.each[i] = (int16_t)(a.each[i] * (1 << times));
     }
 #endif
     return a;
