@@ -331,9 +331,11 @@ KERNEL void lanes_pack(const struct lanes_codes *how, lanes numbers, uint8_t *co
 {
 #if defined(__AVX2__)
     const __m256i packed = _mm256_adds_epi16(_mm256_packs_epi32(numbers.low, numbers.high), _mm256_set1_epi16((int16_t)how->zero_point));
-    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1));
-    const __m128i low = _mm_set1_epi8((char)how->low), high = _mm_set1_epi8((char)how->high);
-    _mm_storeu_si128((void *)codes, _mm_max_epu8(_mm_min_epu8(bytes, high), low));
+    __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1));
+    if (how->low > 0 || how->high < 255) {                  /* else packing has clamped them */
+        bytes = _mm_max_epu8(_mm_min_epu8(bytes, _mm_set1_epi8((char)how->high)), _mm_set1_epi8((char)how->low));
+    }
+    _mm_storeu_si128((void *)codes, bytes);
 #else
     for (int32_t i = 0; i < 16; i++) {
         const int32_t code = numbers.each[i] + how->zero_point;
