@@ -138,3 +138,35 @@ KERNEL lanes quads_total(quads_sums sums)
     return total;
 #endif
 }
+
+#if defined(__AVX2__) && !(defined(__AVX512VNNI__) && defined(__AVX512F__))
+/* Four weights of each of four channels as they lie, times four codes: two sums for each channel. */
+KERNEL __m256i quads_add_bytes(__m256i sums, const int8_t *weights, __m256i codes)
+{
+    return lanes_add_products(sums, _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)weights)), codes);
+}
+#endif
+
+/* Sums of sixteen channels of one pixel, all of whose codes follow each other: weights that are used once are read as they lie. */
+KERNEL lanes quads_row(const int8_t *weights, int32_t fours, const quads_code *codes)
+{
+#if defined(__AVX2__) && !(defined(__AVX512VNNI__) && defined(__AVX512F__))
+    __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+    for (int32_t i = 0; i < fours; i++) {
+        int64_t four;
+        memcpy(&four, codes + 4 * i, 8);
+        const __m256i all = _mm256_set1_epi64x(four);
+        a = quads_add_bytes(a, weights + i * 64, all);
+        b = quads_add_bytes(b, weights + i * 64 + 16, all);
+        c = quads_add_bytes(c, weights + i * 64 + 32, all);
+        d = quads_add_bytes(d, weights + i * 64 + 48, all);
+    }
+    return (lanes){_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d)};
+#else
+    quads_sums sums = quads_zero();
+    for (int32_t i = 0; i < fours; i++) {
+        sums = quads_add(sums, quads_load(weights + i * 64), codes + 4 * i);
+    }
+    return quads_total(sums);
+#endif
+}

@@ -1,4 +1,4 @@
-#include "lanes.c"
+#include "x86_convolve.c"
 /* kernel */
 /* Winograd's minimal filtering of 4 x 4 pixels (Lavin and Gray 2015, F(4 x 4, 3 x 3)): 36 products where windows have 144. Weights are
  * transformed without the usual denominators, so that all numbers are integers. What results is 576 times the sum, or 288, 144, 72, 36:

@@ -1,4 +1,4 @@
-#include "lanes.c"
+#include "x86_convolve.c"
 /* kernel */
 /* Winograd's minimal filtering of 2 x 2 pixels (Lavin and Gray 2015, F(2 x 2, 3 x 3)): sixteen products where windows have 36. Weights
  * are transformed with twice the usual matrix, so that all numbers are integers, and sums four times what they ought to be. */

@@ -18,20 +18,20 @@ struct x86_convolve {
 };
 
 /* Sixteen channels of a pixel. */
-KERNEL void x86_convolve_finish(const struct scaling *rounding, quads_sums sums, const int32_t *bias, int32_t channel, uint8_t *codes,
+KERNEL void x86_convolve_finish(const struct scaling *rounding, lanes sums, const int32_t *bias, int32_t channel, uint8_t *codes,
                                 int32_t count)
 {
-    lanes_pack_some(&rounding->codes, scaling_steps(rounding, lanes_add(quads_total(sums), lanes_load(bias)), channel), codes, count);
+    lanes_pack_some(&rounding->codes, scaling_steps(rounding, lanes_add(sums, lanes_load(bias)), channel), codes, count);
 }
 
 KERNEL void x86_convolve_finish_four(const struct x86_convolve *layer, quads_four sums, int32_t channel, uint8_t *const *pixels)
 {
     const struct scaling rounding = layer->rounding;
     const int32_t *bias = layer->bias + channel, count = layer->out_channels - channel;
-    x86_convolve_finish(&rounding, sums.a, bias, channel, pixels[0] + channel, count);
-    x86_convolve_finish(&rounding, sums.b, bias, channel, pixels[1] + channel, count);
-    x86_convolve_finish(&rounding, sums.c, bias, channel, pixels[2] + channel, count);
-    x86_convolve_finish(&rounding, sums.d, bias, channel, pixels[3] + channel, count);
+    x86_convolve_finish(&rounding, quads_total(sums.a), bias, channel, pixels[0] + channel, count);
+    x86_convolve_finish(&rounding, quads_total(sums.b), bias, channel, pixels[1] + channel, count);
+    x86_convolve_finish(&rounding, quads_total(sums.c), bias, channel, pixels[2] + channel, count);
+    x86_convolve_finish(&rounding, quads_total(sums.d), bias, channel, pixels[3] + channel, count);
 }
 
 /* Sixteen channels of one pixel. */
@@ -43,7 +43,8 @@ KERNEL void x86_convolve_single(const struct x86_convolve *layer, const quads_co
     for (int32_t word = 0; word < words; word++) {
         sums = quads_add(sums, quads_load(weights + word * 64), window + layer->at[word]);
     }
-    x86_convolve_finish(&layer->rounding, sums, layer->bias + channel, channel, pixel + channel, layer->out_channels - channel);
+    x86_convolve_finish(&layer->rounding, quads_total(sums), layer->bias + channel, channel, pixel + channel,
+                        layer->out_channels - channel);
 }
 
 /* Sixteen channels of several pixels. */
@@ -91,6 +92,16 @@ KERNEL void x86_convolve_pixels(const struct x86_convolve *layer, const quads_co
     }
 }
 
+/* All channels of the only pixel. */
+KERNEL void x86_convolve_row(const struct x86_convolve *layer, const quads_code *codes, uint8_t *pixel)
+{
+    const struct scaling rounding = layer->rounding;
+    for (int32_t channel = 0; channel < layer->out_channels; channel += 16) {
+        const lanes sums = quads_row(layer->weights + channel * layer->words * 4, layer->words, codes);
+        x86_convolve_finish(&rounding, sums, layer->bias + channel, channel, pixel + channel, layer->out_channels - channel);
+    }
+}
+
 KERNEL void x86_convolve(const struct x86_convolve *layer, const uint8_t *source, uint8_t *result, uint8_t *scratch)
 {
     const int32_t words = layer->words;
@@ -100,6 +111,10 @@ KERNEL void x86_convolve(const struct x86_convolve *layer, const uint8_t *source
         const int32_t high = layer->out_height - y < layer->together ? layer->out_height - y : layer->together;
         lines_fill(&layer->windows, source, y, rows);
         const quads_code *codes = quads_codes(rows, layer->spread, wide);
+        if (layer->out_height * layer->out_width == 1 && layer->windows.rows == 1) {
+            x86_convolve_row(layer, codes, result);
+            return;
+        }
         for (int32_t channel = 0; channel < layer->out_channels; channel += 16) {
             const int32_t at = channel % layer->ready * words * 4;
             if (at == 0 && (y == 0 || layer->ready < layer->out_channels)) {

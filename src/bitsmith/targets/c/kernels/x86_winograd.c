@@ -1,4 +1,3 @@
-#include "x86_convolve.c"
 #include "tiles_four.c"
 /* kernel */
 /* Convolution of 3 x 3 places, one pixel apart, by Winograd's minimal filtering: tiles of pixels, as `tiles` takes them. Both codes and
