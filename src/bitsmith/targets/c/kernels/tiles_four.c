@@ -12,7 +12,8 @@ KERNEL tiles_codes tiles_turn_line(const int16_t *codes, int32_t step)
 {
     const lanes_halves a = lanes_load_halves(codes), b = lanes_load_halves(codes + step), c = lanes_load_halves(codes + 2 * step);
     const lanes_halves d = lanes_load_halves(codes + 3 * step), e = lanes_load_halves(codes + 4 * step);
-    const lanes_halves even = lanes_subtract_halves(e, lanes_double_halves(c, 2)), odd = lanes_subtract_halves(d, lanes_double_halves(b, 2));
+    const lanes_halves even = lanes_subtract_halves(e, lanes_double_halves(c, 2));
+    const lanes_halves odd = lanes_subtract_halves(d, lanes_double_halves(b, 2));
     const lanes_halves near = lanes_subtract_halves(e, c), far = lanes_double_halves(lanes_subtract_halves(d, b), 1);
     const lanes_halves last = lanes_subtract_halves(lanes_load_halves(codes + 5 * step), d);
     return (tiles_codes){
@@ -35,7 +36,8 @@ KERNEL void tiles_turn_store(int16_t *to, int32_t step, tiles_codes turned)
 /* 24, 12, 6 and 6 times what they ought to be. */
 KERNEL tiles_pair tiles_total_line(const int32_t *sums, int32_t step)
 {
-    const lanes b = lanes_load(sums + step), c = lanes_load(sums + 2 * step), d = lanes_load(sums + 3 * step), e = lanes_load(sums + 4 * step);
+    const lanes b = lanes_load(sums + step), c = lanes_load(sums + 2 * step);
+    const lanes d = lanes_load(sums + 3 * step), e = lanes_load(sums + 4 * step);
     const lanes near = lanes_add(b, c), across = lanes_subtract(b, c), far = lanes_add(d, e), wide = lanes_subtract(d, e);
     return (tiles_pair){
         lanes_add(lanes_subtract(lanes_load(sums), lanes_double(near, 2)), far), lanes_subtract(wide, lanes_double(across, 1)),

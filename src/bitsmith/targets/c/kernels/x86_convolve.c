@@ -7,7 +7,7 @@ struct x86_convolve {
     struct lines windows;                           /* of `together` rows of outputs */
     int32_t out_height, out_width, out_channels;
     int32_t together;                               /* rows of outputs whose pixels are taken one after another */
-    int32_t step, down;                             /* codes from one window to the next, and from the last one of a row to the next row's */
+    int32_t step, down;                             /* codes from one window to the next, and more from the end of a row to the next row */
     int32_t words;                                  /* fours of codes in a window; each row of it is filled up */
     int32_t spread;                                 /* codes of all lines, a multiple of 16 */
     int32_t ready;                                  /* channels whose weights are made ready at once: all, or sixteen */

@@ -9,7 +9,7 @@ struct x86_depthwise {
     int32_t step;                                   /* codes from sixteen results to the next pixel's */
     int32_t channels;                               /* of one pixel, or sixteen of several: a multiple of 16 */
     int32_t pairs;                                  /* of places */
-    int32_t down, across;                           /* lines from a place to the one below, and codes to the next, if the window is 3 x 3; or 0 */
+    int32_t down, across;                           /* lines to the place below, and codes to the next, where the window is 3 x 3; or 0 */
     const int32_t *at;                              /* [pairs][2][2]: the place's line, and where in it */
     const int16_t *weights;                         /* [channels / 16][pairs][16][2] */
     const int32_t *bias;                            /* [channels] */
@@ -43,7 +43,8 @@ KERNEL lanes x86_depthwise_all(lanes sums, const struct x86_depthwise *layer, co
 {
     for (int32_t i = 0; i < layer->pairs; i++) {
         const int32_t *at = layer->at + i * 4;
-        sums = lanes_dot_each(sums, weights + i * 32, x86_depthwise_line(from, at[0]) + at[1] + x, x86_depthwise_line(from, at[2]) + at[3] + x);
+        const int16_t *first = x86_depthwise_line(from, at[0]) + at[1], *second = x86_depthwise_line(from, at[2]) + at[3];
+        sums = lanes_dot_each(sums, weights + i * 32, first + x, second + x);
     }
     return sums;
 }
