@@ -14,7 +14,7 @@ LANES, QUAD = 16, 4
 IN_LANES = np.asarray([0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15])       # the channel of each lane, see kernels/lanes.c
 IN_QUADS = np.asarray([0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15])       # and of each four weights, see kernels/quads.c
 MOST_TOGETHER = 128         # pixels of a plane that are taken as one row
-MOST_CODES = 8192           # of several rows that are laid out at once
+MOST_CODES = 4096           # of several rows that are laid out at once
 
 
 @dataclass(frozen=True)

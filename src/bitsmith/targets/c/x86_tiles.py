@@ -13,7 +13,7 @@ from bitsmith.targets.c.x86_layout import LANES, Lines, in_lanes
 from bitsmith.targets.c.x86_rounding import Scaling
 
 WINDOW = Window.of((3, 3))
-PART, MOST_BYTES = 4, 2**14         # tiles that are multiplied together; transformed codes that stay in the nearest cache
+PART, MOST_BYTES = 4, 2**15         # tiles that are multiplied together; transformed codes that stay in the nearest cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def tiles_call(layer: Layer, tiles: Tiles, scaling: Scaling, direct: Entries, sc
     channels, places = layer.geometry.channels, tiles.reach**2
     down, across = tiles.over(layer)
     lines = Lines(layer.geometry, 1, tiles.reach, tiles.size * across + tiles.reach - tiles.size, tiles.size)
-    group = max(1, min(MOST_BYTES // (2 * places * channels), -(-down * across // PART) * PART) // PART) * PART
+    group = max(1, min(MOST_BYTES // (places * (4 * LANES + 2 * channels)), -(-down * across // PART) * PART) // PART) * PART
     entries: Entries = {
         "direct": Fields(direct), "windows": lines.fields(layer.step.source.zero_point), "down": down, "across": across, "group": group,
         "turned": tiles.weights(layer.steps),

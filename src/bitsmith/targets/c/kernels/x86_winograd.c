@@ -46,26 +46,36 @@ KERNEL void x86_winograd_sums(const int16_t *turned, int32_t channels, const int
     lanes_store(sums + 48, d);
 }
 
+/* Sixteen channels of `count` pixels of row `i` of a tile. */
+KERNEL void x86_winograd_row(const struct x86_convolve *direct, const int32_t *totals, int32_t i, int32_t count, int32_t channel,
+                             uint8_t *pixel)
+{
+    const struct scaling rounding = direct->rounding;
+    const lanes bias = lanes_load(direct->bias + channel);
+    const int32_t outputs = direct->out_channels;
+    for (int32_t j = 0; j < count; j++) {
+        const lanes total = lanes_add(tiles_exact(lanes_load(totals + j * 16), i, j), bias);
+        lanes_pack_some(&rounding.codes, scaling_steps(&rounding, total, channel), pixel + j * outputs, outputs - channel);
+    }
+}
+
 /* The pixels of a tile, of those that there are, in sixteen channels. sums: [places][group][16] */
 KERNEL void x86_winograd_finish(const struct x86_winograd *layer, const int32_t *sums, int32_t tile, int32_t channel, uint8_t *result)
 {
     const struct x86_convolve *direct = &layer->direct;
-    const struct scaling rounding = direct->rounding;
     const int32_t y = tile / layer->across * tiles_size, x = tile % layer->across * tiles_size, apart = layer->group * 16;
-    const int32_t high = direct->out_height - y, wide = direct->out_width - x, outputs = direct->out_channels;
-    const lanes bias = lanes_load(direct->bias + channel);
-    int32_t half[tiles_size * tiles_reach * 16], totals[tiles_size * tiles_size * 16];
+    const int32_t wide = direct->out_width - x;
+    int32_t half[tiles_size * tiles_reach * 16], totals[tiles_size * 16];
     for (int32_t i = 0; i < tiles_reach; i++) {
         tiles_total_store(half + i * 16, tiles_reach * 16, tiles_total_line(sums + i * apart, tiles_reach * apart));
     }
-    for (int32_t i = 0; i < tiles_size; i++) {
-        tiles_total_store(totals + i * tiles_size * 16, 16, tiles_total_line(half + i * tiles_reach * 16, 16));
-    }
-    for (int32_t i = 0; i < tiles_size && i < high; i++) {
-        uint8_t *pixel = result + ((y + i) * direct->out_width + x) * outputs + channel;
-        for (int32_t j = 0; j < tiles_size && j < wide; j++) {
-            const lanes total = lanes_add(tiles_exact(lanes_load(totals + (i * tiles_size + j) * 16), i, j), bias);
-            lanes_pack_some(&rounding.codes, scaling_steps(&rounding, total, channel), pixel + j * outputs, outputs - channel);
+    for (int32_t i = 0; i < tiles_size && y + i < direct->out_height; i++) {
+        uint8_t *pixel = result + ((y + i) * direct->out_width + x) * direct->out_channels + channel;
+        tiles_total_store(totals, 16, tiles_total_line(half + i * tiles_reach * 16, 16));
+        if (wide >= tiles_size) {
+            x86_winograd_row(direct, totals, i, tiles_size, channel, pixel);
+        } else {
+            x86_winograd_row(direct, totals, i, wide, channel, pixel);
         }
     }
 }
