@@ -64,7 +64,7 @@ KERNEL void x86_winograd_finish(const struct x86_winograd *layer, const int32_t 
 {
     const struct x86_convolve *direct = &layer->direct;
     const int32_t y = tile / layer->across * tiles_size, x = tile % layer->across * tiles_size, apart = layer->group * 16;
-    const int32_t wide = direct->out_width - x;
+    const int32_t left = direct->out_width - x, wide = left < tiles_size ? left : tiles_size;
     int32_t half[tiles_size * tiles_reach * 16], totals[tiles_size * 16];
     for (int32_t i = 0; i < tiles_reach; i++) {
         tiles_total_store(half + i * 16, tiles_reach * 16, tiles_total_line(sums + i * apart, tiles_reach * apart));
@@ -72,11 +72,7 @@ KERNEL void x86_winograd_finish(const struct x86_winograd *layer, const int32_t 
     for (int32_t i = 0; i < tiles_size && y + i < direct->out_height; i++) {
         uint8_t *pixel = result + ((y + i) * direct->out_width + x) * direct->out_channels + channel;
         tiles_total_store(totals, 16, tiles_total_line(half + i * tiles_reach * 16, 16));
-        if (wide >= tiles_size) {
-            x86_winograd_row(direct, totals, i, tiles_size, channel, pixel);
-        } else {
-            x86_winograd_row(direct, totals, i, wide, channel, pixel);
-        }
+        x86_winograd_row(direct, totals, i, wide, channel, pixel);
     }
 }
 
