@@ -199,16 +199,20 @@ def test_shifts_that_stay_portable(tmp_path: Path) -> None:
     assert_same_codes([small, left], tmp_path)
 
 
-@pytest.mark.parametrize(("channels", "tiles"), [(112, "tiles_four"), (128, "tiles_two"), (1840, "tiles_two"), (1856, None)])
-def test_tiles_need_bits_to_spare(channels: int, tiles: str | None) -> None:
-    """Their sums are 64 or 4 times as large: where that may leave 32 bits, tiles are smaller, or windows are multiplied as they are."""
+@pytest.mark.parametrize(("channels", "size", "tiles"), [
+    (112, 4, "tiles_four"), (128, 4, "tiles_two"), (1840, 4, "tiles_two"), (1856, 4, None), (16, 2, "tiles_two"), (16, 1, None)])
+def test_tiles_need_bits_to_spare(channels: int, size: int, tiles: str | None) -> None:
+    """Their sums are 64 or 4 times as large: where that may leave 32 bits, tiles are smaller, or windows are multiplied as they are.
+
+    So are those of a single pixel.
+    """
     weights = np.full((1, channels, 3, 3), 127, np.int8)
     maker = Maker(0, formats=(UNSIGNED,))
     encoding = Encoding(UNSIGNED, np.float32(1), np.int32(0))
-    maker.inputs["in0"], maker.values["in0"] = encoding, ((channels, 4, 4), encoding)
+    maker.inputs["in0"], maker.values["in0"] = encoding, ((channels, size, size), encoding)
     rounding = FixedPoint.of(np.asarray(1e-7), CodeRange.of(encoding))
     made = Convolve(("in0",), "v0", CodeRange.of(encoding), weights, np.zeros((), np.int32), window(3, 3, 1, ROUND), requantize=rounding)
-    maker.add(made, (1, 4, 4), encoding)
+    maker.add(made, (1, size, size), encoding)
     (call,) = fast(maker.case(("v0",))).firmware.calls
     assert (call.kernel, call.parts.get("tiles")) == ("x86_convolve" if tiles is None else "x86_winograd", tiles)
 

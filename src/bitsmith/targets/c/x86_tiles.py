@@ -1,6 +1,7 @@
 """Convolutions of 3 x 3 places by Winograd's minimal filtering: in tiles of 4 x 4 pixels, or of 2 x 2."""
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -61,7 +62,9 @@ def tiles_for(layer: Layer) -> Tiles | None:
     if not alike or layer.geometry.channels % LANES:
         return None
     sums = weighted(steps.reshape(layer.outputs, -1), None, source.low, source.high)
-    return min((tiles for tiles in (FOUR, TWO) if sums.fit(tiles.bits).all()), key=lambda tiles: tiles.products(layer), default=None)
+    direct = prod(layer.geometry.outputs) * prod(window.kernel)
+    fitting = (tiles for tiles in (FOUR, TWO) if sums.fit(tiles.bits).all() and tiles.products(layer) < direct)
+    return min(fitting, key=lambda tiles: tiles.products(layer), default=None)
 
 
 def tiles_call(layer: Layer, tiles: Tiles, scaling: Scaling, direct: Entries, scratch: int) -> Call:
