@@ -12,10 +12,10 @@ from bitsmith.targets.c.call import SHORT, Call
 MARK = "/* kernel */\n"
 # each part before those that call it
 ORDER = ("nearest", "requantize", "weight_at", "weigh", "popcount", "squeeze", "dot", "dsp", "saturate", "extend", "widen", "strip",
-         "terms", "block", "taps", "ties", "finish", "lanes", "quads", "lines", "x86_convolve",
+         "terms", "block", "taps", "ties", "finish", "lanes", "scaling", "quads", "lines", "tiles", "x86_convolve",
          "real_weight", "real_limits", "real_finish", "real_dot", "combine", "curve")
 # variants of parts that have the same types
-TOLD_APART = ("int2", "int3", "int4", "binary", "signs", "from_zero", "shift", "even", "between", "capped", "wide", "scaled",
+TOLD_APART = ("int2", "int3", "int4", "binary", "signs", "from_zero", "shift", "even", "between", "capped", "wide", "scaled", "two", "four",
               *PAIRS, *CURVES)
 
 

@@ -1,15 +1,15 @@
 """The flavour for x86: sixteen channels at a time, as AVX2 and AVX-512 VNNI like them; what it does not take stays portable."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
-from bitsmith.integer.bounds import summed, weighted
+from bitsmith.integer.bounds import summed
 from bitsmith.integer.instructions import AddRescaled, Convolve, MatrixMultiply, Mean
-from bitsmith.integer.requantization import FixedPoint
-from bitsmith.integer.rescaling import FixedTotal
+from bitsmith.integer.requantization import EvenShift, FixedPoint
+from bitsmith.integer.rescaling import EvenTotal, FixedTotal
 from bitsmith.integer.windows import Window
 from bitsmith.numerics.formats import Array
 from bitsmith.targets.c.call import Call, Describe, Entries, Fields, Place, Table
@@ -18,52 +18,28 @@ from bitsmith.targets.c.geometry import Geometry
 from bitsmith.targets.c.pooling import describe_mean
 from bitsmith.targets.c.portable import PORTABLE
 from bitsmith.targets.c.products import describe_convolution, describe_product, fits_int8, fold_zero, steps_of
-from bitsmith.targets.c.rounding import code_fields
+from bitsmith.targets.c.rounding import odd_of
 from bitsmith.targets.c.stored import Stored, channels_last
+from bitsmith.targets.c.x86_layer import Layer, macs_of, parts_of, side_by_side
 from bitsmith.targets.c.x86_layout import (
     LANES,
-    LEAST_SHIFT,
+    QUAD,
     Lines,
     flattened,
-    lane_rounding,
     lane_table,
     pair_places,
     pair_weights,
     quad_weights,
-    turned_weights,
     word_places,
 )
+from bitsmith.targets.c.x86_rounding import LEAST_SHIFT, Scaling, limits, scaling_of
+from bitsmith.targets.c.x86_tiles import tiles_call, tiles_for
 
 SINGLE = Window.of((1, 1))
 PAIR = 2
-TILE, GROUP, PART = 2, 16, 4       # pixels along a tile; tiles that are transformed together, and that are multiplied together
-WIDE, MOST_RAISED = 2**15, 8          # 16 bits hold weights below; how many bits are between them and bytes
-WIDEST = 32                         # channels beyond which half as many tiles go together, so that they stay in the nearest cache
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """A convolution that the kernels may take.
-
-    steps  weights from their zero point, [out, in, height, width]
-    bias   with the zero point folded in
-    """
-
-    step: Convolve | MatrixMultiply
-    requantize: FixedPoint
-    geometry: Geometry
-    steps: Array
-    bias: Array
-    says: str
-
-    @property
-    def outputs(self) -> int:
-        return len(self.steps)
-
-    def call(self, kernel: str, entries: Entries, scratch: int, parts: tuple[str, ...]) -> Call:
-        macs = self.steps[0].size * self.outputs * prod(self.geometry.outputs)
-        return Call(kernel, {}, Fields(entries), self.step.inputs, self.step.output, self.says, {part: part for part in parts},
-                    scratch=scratch, macs=macs)
+WIDE, MOST_RAISED = 2**15, 8        # 16 bits hold weights below; how many bits are between them and bytes
+MOST_READY = 2**15                  # weights that are widened for all rows at once, in bytes as they lie in flash
+NINE = (3, 3)                       # the window that the kernel for every channel by itself knows best
 
 
 def describe_for_x86(step: Convolve, place: Place) -> list[Call]:
@@ -100,7 +76,8 @@ def describe_product_for_x86(step: MatrixMultiply, place: Place) -> list[Call]:
 def suits(step: Convolve | MatrixMultiply | Mean, place: Place) -> bool:
     """Bytes in and out, some of each, and an integer rounding."""
     source, result = place.stored[step.inputs[0]], place.stored[step.output]
-    return {source.c_type, result.c_type} == {"uint8_t"} and min(source.count, result.count) > 0 and isinstance(step.requantize, FixedPoint)
+    whole = isinstance(step.requantize, FixedPoint | EvenShift)
+    return {source.c_type, result.c_type} == {"uint8_t"} and min(source.count, result.count) > 0 and whole
 
 
 def layer_of(step: Convolve | MatrixMultiply, geometry: Geometry, steps: Array, said: str) -> Layer | None:
@@ -109,44 +86,36 @@ def layer_of(step: Convolve | MatrixMultiply, geometry: Geometry, steps: Array, 
     bias, dot = fold_zero(terms, step.bias, step.source)
     if dot != "dot" or not fits_int8(int(terms.min()), int(terms.max())):
         return None
-    assert isinstance(step.requantize, FixedPoint)
-    return Layer(step, step.requantize, geometry, steps, bias.numbers, said)
+    assert step.requantize is not None
+    return Layer(step, step.requantize, geometry, steps, bias.numbers, said, macs_of(steps, geometry))
 
 
 def lanes_call(layer: Layer | None) -> Call | None:
     """By tiles if possible; None where the multipliers are too large."""
-    rounding = None if layer is None else lane_rounding(layer.requantize, layer.outputs)
-    if layer is None or rounding is None:
+    if layer is None or layer.scaling is None:
         return None
-    lines = Lines.of(layer.geometry)
+    tiles = tiles_for(layer)
+    if tiles is not None:
+        return tiles_call(layer, tiles, layer.scaling, *direct_entries(layer, layer.scaling))
+    wide = side_by_side(layer)
+    assert wide.scaling is not None
+    return wide.call("x86_convolve", *direct_entries(wide, wide.scaling), parts_of(wide.scaling, "lanes", "quads", "lines"))
+
+
+def direct_entries(layer: Layer, scaling: Scaling) -> tuple[Entries, int]:
+    """(the struct `x86_convolve`, bytes of scratch)"""
+    lines = Lines.together_of(layer.geometry)
     weights, words = quad_weights(layer.steps)
+    step, width, across = layer.geometry.window.strides[1] * layer.geometry.channels, layer.geometry.outputs[1], weights.numbers.size
+    words *= layer.steps.shape[2]
+    ready = across // (words * QUAD) if layer.geometry.outputs[0] > lines.together and across <= MOST_READY else LANES
     entries: Entries = {
-        "windows": lines.fields(layer.step.source.zero_point), "out_height": layer.geometry.outputs[0],
-        "out_width": layer.geometry.outputs[1], "out_channels": layer.outputs, "words": words * lines.rows, "spread": lines.spread,
-        "step": layer.geometry.window.strides[1] * layer.geometry.channels, "at": word_places(lines, words),
-        "weights": weights, "bias": lane_table(layer.bias), "rounding": rounding,
+        "windows": lines.fields(layer.step.source.zero_point), "out_height": layer.geometry.outputs[0], "out_width": width,
+        "out_channels": layer.outputs, "together": lines.together, "step": step, "down": lines.stride * lines.length - width * step,
+        "words": words, "spread": lines.spread, "ready": ready, "at": word_places(lines, words // layer.steps.shape[2]),
+        "weights": weights, "bias": lane_table(layer.bias), "rounding": scaling.fields,
     }
-    scratch = 3 * lines.spread + 128 * lines.rows * words       # codes as bytes and 16 bits, weights of sixteen channels as 16 bits
-    return tiles_call(layer, entries, scratch) or layer.call("x86_convolve", entries, scratch, ("lanes", "quads", "lines"))
-
-
-def tiles_call(layer: Layer, direct: Entries, scratch: int) -> Call | None:
-    """Winograd's way; None where the window is another, or where four times the sums may leave 32 bits."""
-    window, channels, source = layer.geometry.window, layer.geometry.channels, layer.step.source
-    bounds = weighted(layer.steps.reshape(layer.outputs, -1), None, *codes_of(layer))
-    fits = (window.kernel, window.strides, window.dilations) == ((3, 3), (1, 1), (1, 1)) and channels % LANES == 0
-    if not fits or not bounds.fit(30).all():
-        return None
-    down, across = (-(-size // TILE) for size in layer.geometry.outputs)
-    lines = Lines(layer.geometry, 2 * TILE, TILE * (across + 1), TILE)
-    group = min(GROUP if channels <= WIDEST else GROUP // 2, -(-down * across // PART) * PART)
-    entries: Entries = {
-        "direct": Fields(direct), "windows": lines.fields(source.zero_point), "tiles_y": down, "tiles_x": across, "group": group,
-        "turned": turned_weights(layer.steps),
-    }
-    places = LANES * group
-    return layer.call("x86_winograd", entries, max(scratch, places * (4 * LANES + 2 * channels) + lines.spread),
-                      ("lanes", "quads", "lines", "x86_convolve"))
+    return entries, 3 * lines.spread + 2 * QUAD * words * ready      # codes as bytes and 16 bits, weights as 16 bits
 
 
 def depthwise_call(layer: Layer | None) -> Call | None:
@@ -157,27 +126,26 @@ def depthwise_call(layer: Layer | None) -> Call | None:
     stride = geometry.window.strides[1]
     pixels = 1 if channels % LANES == 0 else LANES // channels if LANES % channels == 0 and stride == 1 else 0
     raised = raise_sums(layer)
-    rounding = lane_rounding(raised.requantize, channels * pixels)
+    scaling = scaling_of(raised.requantize, raised.sums, channels * pixels)
     terms = raised.steps.reshape(channels, -1)
-    if not pixels or rounding is None or abs(terms).max() >= WIDE or not weighted(terms, raised.bias, *codes_of(layer)).fit(32).all():
+    if not pixels or scaling is None or abs(terms).max() >= WIDE or not raised.sums.fit(32).all():
         return None
     lines = Lines.of(geometry)
+    down, across = geometry.window.dilations if geometry.window.kernel == NINE else (0, 0)
     entries: Entries = {
         "windows": lines.fields(layer.step.source.zero_point), "out_height": geometry.outputs[0],
         "out_count": geometry.outputs[1] * channels, "step": pixels * stride * channels, "channels": channels * pixels,
-        "pairs": -(-terms.shape[1] // 2), "at": pair_places(lines), "weights": pair_weights(np.tile(terms, (pixels, 1))),
-        "bias": lane_table(np.tile(raised.bias, pixels)), "rounding": rounding,
+        "pairs": -(-terms.shape[1] // 2), "down": down, "across": across * geometry.channels, "at": pair_places(geometry),
+        "weights": pair_weights(np.tile(terms, (pixels, 1))), "bias": lane_table(np.tile(raised.bias, pixels)), "rounding": scaling.fields,
     }
-    return layer.call("x86_depthwise", entries, lines.spread, ("lanes", "lines"))
-
-
-def codes_of(layer: Layer) -> tuple[int, int]:
-    return layer.step.source.low, layer.step.source.high
+    return layer.call("x86_depthwise", entries, 2 * lines.spread + lines.length, parts_of(scaling, "lanes", "lines"))
 
 
 def raise_sums(layer: Layer) -> Layer:
     """Channels with large multipliers: their sums, weights and bias, are taken by a power of two more often, and shifted further."""
     requantize = layer.requantize
+    if not isinstance(requantize, FixedPoint):
+        return layer
     multiplier, shift = (np.broadcast_to(part, (layer.outputs,)) for part in (requantize.multiplier, requantize.shift))
     more = np.where(multiplier == 0, 0, np.clip(LEAST_SHIFT - shift, 0, MOST_RAISED))
     return replace(layer, steps=layer.steps << more[:, None, None, None], bias=layer.bias.astype(np.int64) << more,
@@ -188,28 +156,30 @@ def describe_sum_for_x86(step: AddRescaled, place: Place) -> list[Call]:
     """Two values of one shape and order, whose sum with all constants stays in 32 bits."""
     values, total = [place.stored[name] for name in (*step.inputs, step.output)], step.total
     alike = len(values) == PAIR + 1 and len({(s.shape, s.order, s.c_type) for s in values}) == 1 and values[0].c_type == "uint8_t"
-    if not alike or not isinstance(total, FixedTotal) or sum_type(step, total) != "int32_t":
+    if not alike or not isinstance(total, FixedTotal | EvenTotal) or sum_type(step, total) != "int32_t":
         return describe_sum(step, place)
-    start = (1 << (total.shift - 1)) - sum(m * z for m, z in zip(total.multipliers, total.zero_points, strict=True))
+    start = -sum(m * z for m, z in zip(total.multipliers, total.zero_points, strict=True))
     entries: Entries = {"count": values[-1].count, "left_multiplier": total.multipliers[0], "right_multiplier": total.multipliers[1],
-                        "start": (start + 2**31) % 2**32 - 2**31, "shift": total.shift, "rounding": Fields(code_fields(total.codes))}
-    return [Call("x86_add", {}, Fields(entries), step.inputs, step.output, f"sum, {values[-1].count} elements", {"lanes": "lanes"},
-                 dict.fromkeys(step.inputs, 0))]
+                        "start": (start + 2**31) % 2**32 - 2**31, "shift": total.shift, "odd": odd_of(total), "codes": limits(total.codes)}
+    scaling = "scaling_multiplier" if isinstance(total, FixedTotal) else "scaling_shift"
+    return [Call("x86_add", {}, Fields(entries), step.inputs, step.output, f"sum, {values[-1].count} elements",
+                 {"lanes": "lanes", "scaling": scaling}, dict.fromkeys(step.inputs, 0))]
 
 
 def describe_mean_for_x86(step: Mean, place: Place) -> list[Call]:
     """Over all pixels of an image whose channels lie last, in whole lanes."""
     source = place.stored[step.inputs[0]]
     last, channels = source.order == channels_last(len(source.shape)), source.shape[0]
-    rounding = lane_rounding(step.requantize, channels) if isinstance(step.requantize, FixedPoint) else None
-    whole = suits(step, place) and last and source.is_plain and step.axes == tuple(range(2, len(source.shape) + 1))
     pixels = source.count // max(1, channels)
-    if not whole or channels % LANES or rounding is None or not summed(pixels, *step.source.steps).fit(32).all():
+    sums = summed(pixels, *step.source.steps)
+    scaling = scaling_of(step.requantize, sums, channels)
+    whole = suits(step, place) and last and source.is_plain and step.axes == tuple(range(2, len(source.shape) + 1))
+    if not whole or channels % LANES or scaling is None or not sums.fit(32).all():
         return describe_mean(step, place)
-    entries: Entries = {"pixels": pixels, "channels": channels, "rounding": rounding,
+    entries: Entries = {"pixels": pixels, "channels": channels, "rounding": scaling.fields,
                         "bias": Table(np.full(channels, -pixels * step.source.zero_point), "int32_t")}
     return [Call("x86_mean", {}, Fields(entries), step.inputs, step.output, f"mean of {pixels} elements, {channels} times",
-                 {"lanes": "lanes"})]
+                 {"lanes": "lanes", "scaling": scaling.part})]
 
 
 X86: Mapping[type, Describe] = {

@@ -18,11 +18,8 @@ typedef struct { int16_t each[16]; } lanes_halves;              /* in the channe
 typedef struct { const int16_t *all; } lanes_weights;
 #endif
 
-/* From sums to codes: (sum * multiplier / 2**32 + half) / 2**shift + zero point, clamped. Tables are in the order of the lanes. */
-struct lanes_rounding {
-    const int32_t *multiplier;
-    const int32_t *half;
-    const int32_t *shift;
+/* What is added to numbers, and the codes between which they stay. */
+struct lanes_codes {
     int32_t zero_point, low, high;
 };
 
@@ -41,6 +38,12 @@ KERNEL __m256i lanes_add_products(__m256i sums, __m256i a, __m256i b)
     return sums;
 }
 #endif
+
+/* The next place in spare memory whose address is a multiple of 64: a register that lies across two lines of the cache is read twice. */
+KERNEL uint8_t *lanes_align(uint8_t *spare)
+{
+    return spare + (64 - ((uintptr_t)spare & 63));
+}
 
 KERNEL lanes lanes_zero(void)
 {
@@ -122,6 +125,20 @@ KERNEL lanes lanes_shift(lanes a, int32_t bits)
     return a;
 }
 
+/* Times a power of two. */
+KERNEL lanes lanes_double(lanes a, int32_t times)
+{
+#if defined(__AVX2__)
+    a.low = _mm256_slli_epi32(a.low, times);
+    a.high = _mm256_slli_epi32(a.high, times);
+#else
+    for (int32_t i = 0; i < 16; i++) {
+        a.each[i] = (int32_t)((uint32_t)a.each[i] << times);
+    }
+#endif
+    return a;
+}
+
 KERNEL lanes lanes_all(int32_t number)
 {
     lanes found;
@@ -148,6 +165,33 @@ KERNEL lanes_halves lanes_widen(const uint8_t *codes)
     return found;
 }
 
+KERNEL lanes_halves lanes_load_halves(const int16_t *numbers)
+{
+    lanes_halves found;
+#if defined(__AVX2__)
+    found.all = lanes_read(numbers);
+#else
+    memcpy(&found, numbers, sizeof(found));
+#endif
+    return found;
+}
+
+/* So many codes as 16 bits, a multiple of 16. */
+KERNEL void lanes_widen_all(const uint8_t *codes, int32_t count, int16_t *wide)
+{
+    for (int32_t i = 0; i < count; i += 16) {
+        lanes_store_halves(wide + i, lanes_widen(codes + i));
+    }
+}
+
+/* So many times the same number, a multiple of 16. */
+KERNEL void lanes_fill(int16_t *wide, int32_t number, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++) {
+        wide[i] = (int16_t)number;
+    }
+}
+
 KERNEL lanes_halves lanes_add_halves(lanes_halves a, lanes_halves b)
 {
 #if defined(__AVX2__)
@@ -172,6 +216,19 @@ KERNEL lanes_halves lanes_subtract_halves(lanes_halves a, lanes_halves b)
     return a;
 }
 
+/* Times a power of two. */
+KERNEL lanes_halves lanes_double_halves(lanes_halves a, int32_t times)
+{
+#if defined(__AVX2__)
+    a.all = _mm256_slli_epi16(a.all, times);
+#else
+    for (int32_t i = 0; i < 16; i++) {
+        a.each[i] = (int16_t)(a.each[i] * (1 << times));
+    }
+#endif
+    return a;
+}
+
 /* The same number, unknown to compilers: where they know how often a loop over products turns, they unroll it, and then add up products
  * before they add them to the sums, for which there are not enough registers. */
 KERNEL int32_t lanes_turns(int32_t number)
@@ -188,20 +245,35 @@ KERNEL int32_t lanes_channel(int32_t lane)
     return (lane & 3) | (lane & 4) << 1 | (lane & 8) >> 1;
 }
 
-/* Sixteen numbers of 0 and more times one factor. */
-KERNEL lanes lanes_multiply(lanes_halves numbers, int32_t factor)
+/* Sixteen numbers of 0 and more, as 32 bits. */
+KERNEL lanes lanes_extend(lanes_halves numbers)
 {
     lanes found;
 #if defined(__AVX2__)
-    const __m256i none = _mm256_setzero_si256(), all = _mm256_set1_epi32(factor);
-    found.low = _mm256_mullo_epi32(_mm256_unpacklo_epi16(numbers.all, none), all);
-    found.high = _mm256_mullo_epi32(_mm256_unpackhi_epi16(numbers.all, none), all);
+    const __m256i none = _mm256_setzero_si256();
+    found.low = _mm256_unpacklo_epi16(numbers.all, none);
+    found.high = _mm256_unpackhi_epi16(numbers.all, none);
 #else
     for (int32_t i = 0; i < 16; i++) {
-        found.each[i] = numbers.each[lanes_channel(i)] * factor;
+        found.each[i] = numbers.each[lanes_channel(i)];
     }
 #endif
     return found;
+}
+
+/* Times one factor. */
+KERNEL lanes lanes_multiply(lanes numbers, int32_t factor)
+{
+#if defined(__AVX2__)
+    numbers.low = _mm256_mullo_epi32(numbers.low, _mm256_set1_epi32(factor));
+    numbers.high = _mm256_mullo_epi32(numbers.high, _mm256_set1_epi32(factor));
+#else
+    for (int32_t i = 0; i < 16; i++) {
+        const uint32_t product = (uint32_t)numbers.each[i] * (uint32_t)factor;
+        memcpy(&numbers.each[i], &product, 4);
+    }
+#endif
+    return numbers;
 }
 
 /* Two weights of each lane, [16][2]. */
@@ -235,71 +307,49 @@ KERNEL lanes lanes_dot(lanes sums, lanes_weights weights, const int16_t pair[2])
     return sums;
 }
 
-/* The same with two numbers of each channel. */
-KERNEL lanes lanes_dot_each(lanes sums, const int16_t *weights, lanes_halves first, lanes_halves second)
+/* The same with two numbers of each channel, from two places. */
+KERNEL lanes lanes_dot_each(lanes sums, const int16_t *weights, const int16_t *first, const int16_t *second)
 {
 #if defined(__AVX2__)
-    const __m256i low = _mm256_unpacklo_epi16(first.all, second.all), high = _mm256_unpackhi_epi16(first.all, second.all);
-    sums.low = lanes_add_products(sums.low, lanes_read(weights), low);
-    sums.high = lanes_add_products(sums.high, lanes_read(weights + 16), high);
+    __m256i a = lanes_read(first), b = lanes_read(second);
+#if defined(__GNUC__)
+    __asm__("" : "+x"(a), "+x"(b));                         /* read once, for both halves */
+#endif
+    sums.low = lanes_add_products(sums.low, _mm256_unpacklo_epi16(a, b), lanes_read(weights));
+    sums.high = lanes_add_products(sums.high, _mm256_unpackhi_epi16(a, b), lanes_read(weights + 16));
 #else
     for (int32_t i = 0; i < 16; i++) {
-        const int32_t at = lanes_channel(i), sum = first.each[at] * weights[2 * i] + second.each[at] * weights[2 * i + 1];
+        const int32_t at = lanes_channel(i), sum = first[at] * weights[2 * i] + second[at] * weights[2 * i + 1];
         sums.each[i] = (int32_t)((uint32_t)sums.each[i] + (uint32_t)sum);
     }
 #endif
     return sums;
 }
 
-#if defined(__AVX2__)
-/* Eight sums, scaled. The products have 64 bits; of their lower halves nothing reaches the rounding. */
-KERNEL __m256i lanes_scale(__m256i sums, const int32_t *multiplier, const int32_t *half, const int32_t *shift)
-{
-    const __m256i factors = lanes_read(multiplier);
-    const __m256i even = _mm256_mul_epi32(sums, factors);
-    const __m256i odd = _mm256_mul_epi32(_mm256_srli_epi64(sums, 32), _mm256_srli_epi64(factors, 32));
-    const __m256i upper = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
-    const __m256i rounded = _mm256_add_epi32(upper, lanes_read(half));
-    return _mm256_srav_epi32(rounded, lanes_read(shift));
-}
-#endif
-
-/* Writes sixteen codes, number + zero point, clamped; or the first `count` of them. */
-KERNEL void lanes_pack(const struct lanes_rounding *how, lanes numbers, uint8_t *codes, int32_t count)
+/* Writes sixteen codes, number + zero point, clamped. */
+KERNEL void lanes_pack(const struct lanes_codes *how, lanes numbers, uint8_t *codes)
 {
 #if defined(__AVX2__)
     const __m256i packed = _mm256_adds_epi16(_mm256_packs_epi32(numbers.low, numbers.high), _mm256_set1_epi16((int16_t)how->zero_point));
     __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1));
-    bytes = _mm_max_epu8(_mm_min_epu8(bytes, _mm_set1_epi8((char)how->high)), _mm_set1_epi8((char)how->low));
-    if (count >= 16) {
-        _mm_storeu_si128((void *)codes, bytes);
-    } else {
-        uint8_t each[16];
-        _mm_storeu_si128((void *)each, bytes);
-        memcpy(codes, each, (size_t)count);
+    if (how->low > 0 || how->high < 255) {                  /* else packing has clamped them */
+        bytes = _mm_max_epu8(_mm_min_epu8(bytes, _mm_set1_epi8((char)how->high)), _mm_set1_epi8((char)how->low));
     }
+    _mm_storeu_si128((void *)codes, bytes);
 #else
     for (int32_t i = 0; i < 16; i++) {
         const int32_t code = numbers.each[i] + how->zero_point;
-        if (lanes_channel(i) < count) {
-            codes[lanes_channel(i)] = (uint8_t)(code < how->low ? how->low : code > how->high ? how->high : code);
-        }
+        codes[lanes_channel(i)] = (uint8_t)(code < how->low ? how->low : code > how->high ? how->high : code);
     }
 #endif
 }
 
-/* From sums to codes; `channel`: the first of the sixteen. */
-KERNEL void lanes_finish(const struct lanes_rounding *how, lanes sums, int32_t channel, uint8_t *codes, int32_t count)
+/* The first `count` of them. */
+KERNEL void lanes_pack_some(const struct lanes_codes *how, lanes numbers, uint8_t *codes, int32_t count)
 {
-    const int32_t *multiplier = how->multiplier + channel, *half = how->half + channel, *shift = how->shift + channel;
-#if defined(__AVX2__)
-    sums.low = lanes_scale(sums.low, multiplier, half, shift);
-    sums.high = lanes_scale(sums.high, multiplier + 8, half + 8, shift + 8);
-#else
-    for (int32_t i = 0; i < 16; i++) {
-        const int64_t product = (int64_t)sums.each[i] * multiplier[i];
-        sums.each[i] = ((int32_t)(product >> 32) + half[i]) >> shift[i];
+    uint8_t each[16];
+    lanes_pack(how, numbers, count < 16 ? each : codes);
+    if (count < 16) {
+        memcpy(codes, each, (size_t)count);
     }
-#endif
-    lanes_pack(how, sums, codes, count);
 }

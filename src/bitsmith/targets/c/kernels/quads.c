@@ -1,4 +1,4 @@
-#include "lanes.c"
+#include "scaling_multiplier.c"
 /* kernel */
 /* Sums of products of codes and weights, sixteen channels at once, for some pixels in turn. Weights lie in fours, bytes [16][4], the
  * channels in the order 0, 1, 8, 9, 2, 3, 10, 11, then the same from 4 on. AVX-512 VNNI multiplies and adds such bytes. AVX2 multiplies
@@ -104,6 +104,23 @@ KERNEL quads_sums quads_add(quads_sums sums, quads_loaded weights, const quads_c
 #endif
 }
 
+/* Sums of four pixels, by name: arrays of them leave the registers. */
+typedef struct { quads_sums a, b, c, d; } quads_four;
+
+KERNEL quads_four quads_four_zeros(void)
+{
+    return (quads_four){quads_zero(), quads_zero(), quads_zero(), quads_zero()};
+}
+
+KERNEL quads_four quads_add_four(quads_four sums, quads_loaded weights, const quads_code *const *codes, int32_t at)
+{
+    sums.a = quads_add(sums.a, weights, codes[0] + at);
+    sums.b = quads_add(sums.b, weights, codes[1] + at);
+    sums.c = quads_add(sums.c, weights, codes[2] + at);
+    sums.d = quads_add(sums.d, weights, codes[3] + at);
+    return sums;
+}
+
 KERNEL lanes quads_total(quads_sums sums)
 {
 #if defined(__AVX512VNNI__) && defined(__AVX512F__)
@@ -119,5 +136,37 @@ KERNEL lanes quads_total(quads_sums sums)
         total.each[i] = sums.each[(i & 9) | (i & 2) << 1 | (i & 4) >> 1];
     }
     return total;
+#endif
+}
+
+#if defined(__AVX2__) && !(defined(__AVX512VNNI__) && defined(__AVX512F__))
+/* Four weights of each of four channels as they lie, times four codes: two sums for each channel. */
+KERNEL __m256i quads_add_bytes(__m256i sums, const int8_t *weights, __m256i codes)
+{
+    return lanes_add_products(sums, _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)weights)), codes);
+}
+#endif
+
+/* Sums of sixteen channels of one pixel, all of whose codes follow each other: weights that are used once are read as they lie. */
+KERNEL lanes quads_row(const int8_t *weights, int32_t fours, const quads_code *codes)
+{
+#if defined(__AVX2__) && !(defined(__AVX512VNNI__) && defined(__AVX512F__))
+    __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+    for (int32_t i = 0; i < fours; i++) {
+        int64_t four;
+        memcpy(&four, codes + 4 * i, 8);
+        const __m256i all = _mm256_set1_epi64x(four);
+        a = quads_add_bytes(a, weights + i * 64, all);
+        b = quads_add_bytes(b, weights + i * 64 + 16, all);
+        c = quads_add_bytes(c, weights + i * 64 + 32, all);
+        d = quads_add_bytes(d, weights + i * 64 + 48, all);
+    }
+    return (lanes){_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d)};
+#else
+    quads_sums sums = quads_zero();
+    for (int32_t i = 0; i < fours; i++) {
+        sums = quads_add(sums, quads_load(weights + i * 64), codes + 4 * i);
+    }
+    return quads_total(sums);
 #endif
 }

@@ -1,40 +1,29 @@
-#include "x86_convolve.c"
+#include "tiles_four.c"
 /* kernel */
-/* Convolution of 3 x 3 places, one pixel apart, by Winograd's minimal filtering (Lavin and Gray 2015, F(2 x 2, 3 x 3)): sixteen products
- * for four pixels where the window has 36. Weights are transformed with twice the usual matrix, so that all numbers are integers and
- * the sums exactly four times what they would be. With AVX-512 VNNI, bytes multiply faster than these. */
+/* Convolution of 3 x 3 places, one pixel apart, by Winograd's minimal filtering: tiles of pixels, as `tiles` takes them. Both codes and
+ * weights are transformed, multiplied place by place, summed over the channels, and the sums transformed to pixels. With AVX-512 VNNI,
+ * bytes multiply faster than these. */
+enum { x86_winograd_places = tiles_reach * tiles_reach };
+
 struct x86_winograd {
     struct x86_convolve direct;
-    struct lines windows;                           /* of one row of tiles: four lines */
-    int32_t tiles_y, tiles_x;                       /* of 2 x 2 pixels */
+    struct lines windows;                           /* of one row of tiles */
+    int32_t down, across;                           /* tiles */
     int32_t group;                                  /* tiles that are taken together, a multiple of 4 */
-    const int16_t *turned;                          /* weights: [out_channels / 16, rounded up][16][channels / 2][16][2] */
+    const int16_t *turned;                          /* weights: [out_channels / 16, rounded up][places][channels / 2][16][2] */
 };
 
-/* From a tile of 4 x 4 pixels to sixteen places: turned[place * group * channels + channel]. */
-KERNEL void x86_winograd_turn(const struct x86_winograd *layer, const uint8_t *tile, int16_t *turned)
+/* One tile: codes -> turned[place * group * channels + channel]. */
+KERNEL void x86_winograd_turn(const struct x86_winograd *layer, const int16_t *tile, int16_t *turned)
 {
-    const int32_t channels = layer->windows.channels, apart = layer->group * channels;
+    const int32_t channels = layer->windows.channels, length = layer->windows.length, apart = layer->group * channels;
+    int16_t half[x86_winograd_places * 16];
     for (int32_t channel = 0; channel < channels; channel += 16) {
-        lanes_halves half[4][4];
-        for (int32_t i = 0; i < 4; i++) {
-            const uint8_t *column = tile + i * channels + channel;
-            const lanes_halves a = lanes_widen(column), b = lanes_widen(column + layer->windows.length);
-            const lanes_halves c = lanes_widen(column + 2 * layer->windows.length);
-            const lanes_halves d = lanes_widen(column + 3 * layer->windows.length);
-            half[0][i] = lanes_subtract_halves(a, c);
-            half[1][i] = lanes_add_halves(b, c);
-            half[2][i] = lanes_subtract_halves(c, b);
-            half[3][i] = lanes_subtract_halves(b, d);
+        for (int32_t i = 0; i < tiles_reach; i++) {
+            tiles_turn_store(half + i * 16, tiles_reach * 16, tiles_turn_line(tile + i * channels + channel, length));
         }
-        for (int32_t i = 0; i < 4; i++) {
-            const lanes_halves all[4] = {
-                lanes_subtract_halves(half[i][0], half[i][2]), lanes_add_halves(half[i][1], half[i][2]),
-                lanes_subtract_halves(half[i][2], half[i][1]), lanes_subtract_halves(half[i][1], half[i][3]),
-            };
-            for (int32_t j = 0; j < 4; j++) {
-                lanes_store_halves(turned + (i * 4 + j) * apart + channel, all[j]);
-            }
+        for (int32_t i = 0; i < tiles_reach; i++) {
+            tiles_turn_store(turned + i * tiles_reach * apart + channel, apart, tiles_turn_line(half + i * tiles_reach * 16, 16));
         }
     }
 }
@@ -57,32 +46,33 @@ KERNEL void x86_winograd_sums(const int16_t *turned, int32_t channels, const int
     lanes_store(sums + 48, d);
 }
 
-/* Sixteen channels of a pixel. sums: four times what they ought to be, without the bias */
-KERNEL void x86_winograd_pixel(const struct x86_convolve *layer, lanes sums, int32_t channel, uint8_t *pixel)
+/* Sixteen channels of `count` pixels of row `i` of a tile. */
+KERNEL void x86_winograd_row(const struct x86_convolve *direct, const int32_t *totals, int32_t i, int32_t count, int32_t channel,
+                             uint8_t *pixel)
 {
-    const lanes total = lanes_add(lanes_shift(sums, 2), lanes_load(layer->bias + channel));
-    lanes_finish(&layer->rounding, total, channel, pixel + channel, layer->out_channels - channel);
+    const struct scaling rounding = direct->rounding;
+    const lanes bias = lanes_load(direct->bias + channel);
+    const int32_t outputs = direct->out_channels;
+    for (int32_t j = 0; j < count; j++) {
+        const lanes total = lanes_add(tiles_exact(lanes_load(totals + j * 16), i, j), bias);
+        lanes_pack_some(&rounding.codes, scaling_steps(&rounding, total, channel), pixel + j * outputs, outputs - channel);
+    }
 }
 
-/* The 2 x 2 pixels of a tile, of those that there are. sums: [16 places][group][16] */
+/* The pixels of a tile, of those that there are, in sixteen channels. sums: [places][group][16] */
 KERNEL void x86_winograd_finish(const struct x86_winograd *layer, const int32_t *sums, int32_t tile, int32_t channel, uint8_t *result)
 {
-    const int32_t y = tile / layer->tiles_x * 2, x = tile % layer->tiles_x * 2, outputs = layer->direct.out_channels;
-    lanes half[2][4];
-    for (int32_t i = 0; i < 4; i++) {
-        const lanes a = lanes_load(sums + i * layer->group * 16), b = lanes_load(sums + (4 + i) * layer->group * 16);
-        const lanes c = lanes_load(sums + (8 + i) * layer->group * 16), d = lanes_load(sums + (12 + i) * layer->group * 16);
-        half[0][i] = lanes_add(lanes_add(a, b), c);
-        half[1][i] = lanes_subtract(lanes_subtract(b, c), d);
+    const struct x86_convolve *direct = &layer->direct;
+    const int32_t y = tile / layer->across * tiles_size, x = tile % layer->across * tiles_size, apart = layer->group * 16;
+    const int32_t left = direct->out_width - x, wide = left < tiles_size ? left : tiles_size;
+    int32_t half[tiles_size * tiles_reach * 16], totals[tiles_size * 16];
+    for (int32_t i = 0; i < tiles_reach; i++) {
+        tiles_total_store(half + i * 16, tiles_reach * 16, tiles_total_line(sums + i * apart, tiles_reach * apart));
     }
-    for (int32_t i = 0; i < 2 && y + i < layer->direct.out_height; i++) {
-        uint8_t *pixel = result + ((y + i) * layer->direct.out_width + x) * outputs;
-        const lanes left = lanes_add(lanes_add(half[i][0], half[i][1]), half[i][2]);
-        x86_winograd_pixel(&layer->direct, left, channel, pixel);
-        if (x + 1 < layer->direct.out_width) {
-            const lanes right = lanes_subtract(lanes_subtract(half[i][1], half[i][2]), half[i][3]);
-            x86_winograd_pixel(&layer->direct, right, channel, pixel + outputs);
-        }
+    for (int32_t i = 0; i < tiles_size && y + i < direct->out_height; i++) {
+        uint8_t *pixel = result + ((y + i) * direct->out_width + x) * direct->out_channels + channel;
+        tiles_total_store(totals, 16, tiles_total_line(half + i * tiles_reach * 16, 16));
+        x86_winograd_row(direct, totals, i, wide, channel, pixel);
     }
 }
 
@@ -93,7 +83,7 @@ KERNEL void x86_winograd_group(const struct x86_winograd *layer, int32_t first, 
     const int32_t channels = layer->windows.channels, group = layer->group;
     const int16_t *weights = layer->turned;
     for (int32_t channel = 0; channel < layer->direct.out_channels; channel += 16) {
-        for (int32_t place = 0; place < 16; place++) {
+        for (int32_t place = 0; place < x86_winograd_places; place++) {
             for (int32_t i = 0; i < count; i += 4) {
                 x86_winograd_sums(turned + (place * group + i) * channels, channels, weights, sums + (place * group + i) * 16);
             }
@@ -110,18 +100,21 @@ KERNEL void x86_winograd(const struct x86_winograd *layer, const uint8_t *source
 #if defined(__AVX512VNNI__) && defined(__AVX512F__)
     x86_convolve(&layer->direct, source, result, scratch);
 #else
-    const int32_t channels = layer->windows.channels, tiles = layer->tiles_y * layer->tiles_x;
-    int32_t *sums = (void *)scratch;
-    int16_t *turned = (void *)(scratch + 16 * 16 * 4 * layer->group);
-    uint8_t *rows = (void *)(turned + 16 * layer->group * channels);
+    const int32_t channels = layer->windows.channels, tiles = layer->down * layer->across;
+    const int32_t spread = layer->windows.rows * layer->windows.length;
+    int32_t *sums = (void *)lanes_align(scratch);
+    int16_t *turned = (void *)(sums + x86_winograd_places * 16 * layer->group);
+    int16_t *wide = turned + x86_winograd_places * layer->group * channels;
+    uint8_t *rows = (void *)(wide + spread);
     for (int32_t first = 0; first < tiles; first += layer->group) {
         const int32_t count = tiles - first < layer->group ? tiles - first : layer->group;
         for (int32_t i = 0; i < count; i++) {
-            const int32_t x = (first + i) % layer->tiles_x;
-            if (i == 0 || x == 0) {
-                lines_fill(&layer->windows, source, (first + i) / layer->tiles_x, rows);
+            const int32_t x = (first + i) % layer->across;
+            if (x == 0) {
+                lines_fill(&layer->windows, source, (first + i) / layer->across, rows);
+                lanes_widen_all(rows, spread, wide);
             }
-            x86_winograd_turn(layer, rows + 2 * x * channels, turned + i * channels);
+            x86_winograd_turn(layer, wide + tiles_size * x * channels, turned + i * channels);
         }
         x86_winograd_group(layer, first, count, turned, sums, result);
     }
