@@ -1,6 +1,7 @@
 """Pooling and means as calls of the portable kernels."""
 
 from collections.abc import Sequence
+from math import inf
 
 import numpy as np
 
@@ -9,18 +10,20 @@ from bitsmith.integer.bounds import summed
 from bitsmith.integer.instructions import AveragePool, MaxPool, Mean
 from bitsmith.integer.rescaling import FixedAverage, FloatAverage
 from bitsmith.integer.windows import Window
+from bitsmith.real.instructions import RealMaxPool
 from bitsmith.targets.c.call import Call, Entries, Fields, Place, Table
 from bitsmith.targets.c.geometry import Geometry
 from bitsmith.targets.c.rounding import code_fields, nearest_part, odd_of, rounding_fields, rounding_part, way_of
 from bitsmith.targets.c.stored import Stored, nest
 
 
-def describe_max_pool(step: MaxPool, place: Place) -> list[Call]:
+def describe_max_pool(step: MaxPool | RealMaxPool, place: Place) -> list[Call]:
+    """Of codes or of numbers."""
     source, result = place.stored[step.inputs[0]], place.stored[step.output]
     geometry = Geometry.of(source, step.window, step.output)
-    lowest = int(np.iinfo(source.kind).min)
+    lowest, c_type = (-inf, "float") if isinstance(step, RealMaxPool) else (int(np.iinfo(source.kind).min), "int32_t")
     return [Call(
-        "max_pool", {"source_t": source.c_type, "result_t": result.c_type},
+        "max_pool", {"source_t": source.c_type, "result_t": result.c_type, "largest_t": c_type},
         Fields({**geometry.fields(), "channels": geometry.channels, "lowest": lowest}), step.inputs, step.output,
         f"largest of {geometry.says()}", leads=geometry.leads(step.inputs[0], source, result),
         trails=geometry.trails(step.inputs[0], source, result),

@@ -26,7 +26,7 @@ from bitsmith.real.instructions import (
 from bitsmith.targets.c.call import Call, Describe, Entries, Fields, Place, Table
 from bitsmith.targets.c.elementwise import growth, pair_leads, pair_loops
 from bitsmith.targets.c.geometry import Geometry, furthest
-from bitsmith.targets.c.pooling import axis_counts, mean_loops
+from bitsmith.targets.c.pooling import axis_counts, describe_max_pool, mean_loops
 from bitsmith.targets.c.products import matrix_loops, pack
 from bitsmith.targets.c.stored import Stored
 
@@ -156,22 +156,13 @@ def describe_clamp(step: RealClamp, place: Place) -> list[Call]:
                  f"clamp, {count} elements", WITH_LIMITS, {step.inputs[0]: 0})]
 
 
-def describe_max_pool(step: RealMaxPool, place: Place) -> list[Call]:
-    return [pool_call("real_max_pool", "largest", step, place, {})]
-
-
 def describe_average_pool(step: RealAveragePool, place: Place) -> list[Call]:
-    geometry = Geometry.of(place.stored[step.inputs[0]], step.window, step.output)
-    rows, columns = (Table(axis_counts(geometry, axis, include_pad=step.include_pad), "uint16_t") for axis in range(2))
-    return [pool_call("real_average_pool", "average", step, place, {"rows": rows, "columns": columns})]
-
-
-def pool_call(kernel: str, word: str, step: RealMaxPool | RealAveragePool, place: Place, entries: Entries) -> Call:
     source, result = place.stored[step.inputs[0]], place.stored[step.output]
     geometry = Geometry.of(source, step.window, step.output)
-    return Call(kernel, {}, Fields({**geometry.fields(), "channels": geometry.channels, **entries}), step.inputs, step.output,
-                f"{word} of {geometry.says()}", leads=geometry.leads(step.inputs[0], source, result),
-                trails=geometry.trails(step.inputs[0], source, result))
+    rows, columns = (Table(axis_counts(geometry, axis, include_pad=step.include_pad), "uint16_t") for axis in range(2))
+    fields = Fields({**geometry.fields(), "channels": geometry.channels, "rows": rows, "columns": columns})
+    return [Call("real_average_pool", {}, fields, step.inputs, step.output, f"average of {geometry.says()}",
+                 leads=geometry.leads(step.inputs[0], source, result), trails=geometry.trails(step.inputs[0], source, result))]
 
 
 def describe_mean(step: RealMean, place: Place) -> list[Call]:
