@@ -184,7 +184,7 @@ KERNEL void lanes_widen_all(const uint8_t *codes, int32_t count, int16_t *wide)
     }
 }
 
-/* So many times the same number, a multiple of 16. */
+/* So many times the same number. */
 KERNEL void lanes_fill(int16_t *wide, int32_t number, int32_t count)
 {
     for (int32_t i = 0; i < count; i++) {
