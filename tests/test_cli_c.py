@@ -146,6 +146,7 @@ def test_the_whole_application_in_float(here: Path) -> None:
     assert found["exact"] is True
     assert [c["misplaced"] for c in found["comparisons"]] == [0, 0, 0]
     assert {"input_numbers", "output_arg_max"} <= {d["value"] for d in found["comparisons"][0]["differences"]}
+    assert "bit for bit. Its outputs are onnxruntime's." in " ".join(run("verify", "firmware", "--data", "pixels.npz").stdout.split())
 
 
 @pytest.mark.parametrize(("words", "message"), [

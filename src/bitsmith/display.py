@@ -269,13 +269,14 @@ def float_verdict(found: "Verification") -> Text:
     library = f", but for {many(len(found.library), 'value')} by math.h, {worst} units in the last place apart at most"
     same = f"Every step of the C is what it means in numpy, bit for bit{library if found.library else ''}." if found.exact else (
         "The C and what its steps mean in numpy differ.")
-    near = found.distance <= found.tolerance
-    away = (f"Its outputs are within {found.distance:.1e} of the largest of onnxruntime's" if near else
-            f"Its outputs are up to {found.distance:.1e} of the largest away from onnxruntime's")
-    said = f"{same} {away} (tolerance {found.tolerance:.0e}): not bit for bit, since float sums have another order there."
+    near, distance = found.distance <= found.tolerance, f"{found.distance:.1e} of the largest"
+    away = f" Its outputs are {f'within {distance} of' if near else f'up to {distance} away from'} onnxruntime's (tolerance " \
+           f"{found.tolerance:.0e}): not bit for bit, since float sums have another order there."
     agreeing = next((c.agreement for c in found.comparisons if not c.differences and c.misplaced), 1.0)
     other = f" For {100 * (1 - agreeing):.3g} % of the samples its answer is another: look whether the best scores are that near."
-    return Text(said + other * (agreeing < 1), style="bold green" if found.exact and near and agreeing == 1 else "bold yellow")
+    alike = " Its outputs are onnxruntime's." if agreeing == 1 else ""
+    return Text(same + (away if found.distance else alike) + other * (agreeing < 1),
+                style="bold green" if found.exact and near and agreeing == 1 else "bold yellow")
 
 
 def verdict(found: "Verification") -> Text:
