@@ -24,8 +24,11 @@ KEPT = HERE / "results" / "accuracy.json"
 PAGE = HERE.parent / "docs" / "accuracy.md"
 MEASURED = [name for name in NETWORKS if name not in ("ultraface_slim320", "lenet300")]
 COMBINATIONS = (
-    (), ("equalize",), ("correct_bias",), ("equalize", "correct_bias"), ("round_weights",), ("equalize", "round_weights"),
+    (), ("equalize",), ("equalize", "absorb_bias"), ("correct_bias",), ("correct_bias_analytically",), ("equalize", "correct_bias"),
+    ("round_weights",), ("equalize", "round_weights"), ("equalize", "round_weights", "correct_bias"),
 )
+MORE = {"W8A8": (("search_ranges",),), "W4A8": (("learn_rounding",),), "W4A4": (("search_ranges",), ("learn_rounding",))}
+OF_WEIGHTS = ((), ("equalize",), ("correct_bias",), ("round_weights",), ("equalize", "round_weights", "correct_bias"))
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,11 @@ def cases() -> Iterator[Case]:
         for name in estimator_names():
             yield Case("estimators", column, name, plain[column].with_rules(Rule(estimator=name)).with_refinements())
     for column, recipe in plain.items():
-        for names in COMBINATIONS:
+        for names in (*COMBINATIONS, *MORE.get(column, ())):
             yield Case("refinements", column, " + ".join(names) or "none", recipe.with_refinements(*names))
-    for bits in (4, 3, 2):
+    for bits in (3, 2):
         for granularity in ("channel", "group:32"):
-            for names in ((), ("round_weights",)):
+            for names in OF_WEIGHTS:
                 rule = Rule(weights=bits, activations=FLOAT, granularity=granularity)
                 recipe = Recipe(f"w{bits}", (rule,), ends=8).with_refinements(*names)
                 yield Case("weights", f"W{bits}, {granularity.replace(':', ' of ')}", " + ".join(names) or "none", recipe)
@@ -108,8 +111,12 @@ def tables(wanted: list[Case], networks: list[str], draws: int, kept: dict[str, 
 def cell(drops: list[float]) -> str:
     """Mean, least and most drop; a single one as it is."""
     if len(drops) < 2:
-        return f"{drops[0]:.2f}" if drops else ""
-    return f"{np.mean(drops):.2f} ({min(drops):.2f} to {max(drops):.2f})"
+        return two_digits(drops[0]) if drops else ""
+    return f"{two_digits(float(np.mean(drops)))} ({two_digits(min(drops))} to {two_digits(max(drops))})"
+
+
+def two_digits(points: float) -> str:
+    return f"{round(points, 2) + 0.0:.2f}"      # never -0.00
 
 
 def main() -> None:
