@@ -194,6 +194,8 @@ class Maker:
         """Over the last axes, rows of equal codes among them."""
         shape, encoding = self.values[name]
         result, rows = self.encoding(), shape[len(shape) - self.integer(1, len(shape)):]
+        if prod(rows) > MOST_NORMALIZED:
+            return name
         spread = float(result.scale) * len(CodeRange.of(result)) / 6
         line = self.random.normal(0, spread, rows), self.random.normal(0, spread, rows)
         epsilon = self.pick(1e-5, 1e-12, 1.0, 1e4)
@@ -373,6 +375,7 @@ ANYWHERE: tuple[Callable[[Maker, str], str], ...] = (
     Maker.interpolate, Maker.blend,
 )
 LARGEST = 4000      # elements of a value that is worked on further
+MOST_NORMALIZED = 800           # numbers of 16 bits; more are refused
 
 
 def random_case(seed: int, *, steps: int = 6, powers: bool = False) -> Case:
