@@ -50,7 +50,7 @@ class Group:
     def inputs(self, factor: float) -> dict[str, Array]:
         """What is held where the scale is exp(factor) times the plan's."""
         scaled = scale_by(self.encoding, factor)
-        return dict.fromkeys(self.held, scaled.scale if self.weights is None else rounded(self.weights, scaled))
+        return dict.fromkeys(self.held, scaled.scale if self.weights is None else scaled.simulate(self.weights))
 
 
 def search_ranges(draft: Draft, progress: Progress | None = None) -> Draft:
@@ -159,10 +159,6 @@ def make_input(graph: ir.Graph, name: str, array: Array) -> None:
     graph.inputs.append(made)
 
 
-def rounded(weights: Array, encoding: Encoding) -> Array:
-    return encoding.dequantize(encoding.quantize(weights))
-
-
 def scale_by(encoding: Encoding, factor: float) -> Encoding:
     """The same codes, wider or narrower by exp(factor)."""
     scale = np.clip(encoding.scale.astype(np.float64) * np.exp(factor), SMALLEST_SCALE, LARGEST_SCALE)
@@ -186,7 +182,7 @@ def factors_of_norm(draft: Draft, groups: Sequence[Group], power: float) -> Arra
 
 def factor_of_norm(draft: Draft, group: Group, power: float) -> float:
     if group.weights is not None:
-        errors = [np.mean(np.abs(rounded(group.weights, scale_by(group.encoding, f)) - group.weights) ** power) for f in NARROWER]
+        errors = [np.mean(np.abs(scale_by(group.encoding, f).simulate(group.weights) - group.weights) ** power) for f in NARROWER]
         return float(NARROWER[int(np.argmin(errors))])
     counted = [draft.statistics[name] for name in group.values if name in draft.statistics]
     if not counted:

@@ -1,7 +1,7 @@
 """Values that live at different times share memory: lifetimes -> one arena, with the proof of how small it could be."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, permutations
 from random import Random
 
@@ -125,25 +125,23 @@ def place(buffers: Sequence[Buffer], overlaps: Sequence[Overlap] = ()) -> Arena:
         if best.size <= least:
             break
     assert best is not None
-    offsets, size, least = shrink(buffers, allowed, best, least)
-    return Arena({buffer.name: offsets[buffer.name] for buffer in buffers}, size, least)
+    best, least = shrink(best, least)
+    return Arena({buffer.name: best.offsets[buffer.name] for buffer in buffers}, best.size, least)
 
 
-def shrink(
-    buffers: Sequence[Buffer], overlaps: Mapping[tuple[str, str], Overlap], best: Layout, least: int
-) -> tuple[Mapping[str, int], int, int]:
-    """(offsets, size, lower bound): smaller and smaller, until that is proven to be impossible or takes too long to find out."""
-    offsets, size = best.offsets, best.size
-    pairs = [ways_apart(overlaps, one, other) for one, other in combinations(buffers, 2) if meet(one, other)]
+def shrink(layout: Layout, least: int) -> tuple[Layout, int]:
+    """Smaller and smaller, until that is proven to be impossible or takes too long to find out; and the lower bound then."""
+    sizes = {name: rounded(buffer.size) for name, buffer in layout.buffers.items()}
+    pairs = [ways_apart(layout.overlaps, *pair) for pair in combinations(layout.buffers.values(), 2) if meet(*pair)]
     try:
-        while size > least:
-            found = Packing({b.name: rounded(b.size) for b in buffers}, size - ALIGNMENT).solve(pairs)
+        while layout.size > least:
+            found = Packing(sizes, layout.size - ALIGNMENT).solve(pairs)
             if found is None:
-                return offsets, size, size
-            offsets, size = found, max(found[b.name] + rounded(b.size) for b in buffers)
+                return layout, layout.size
+            layout = replace(layout, offsets=found)
     except UndecidedError:
         pass
-    return offsets, size, least
+    return layout, least
 
 
 def ways_apart(overlaps: Mapping[tuple[str, str], Overlap], one: Buffer, other: Buffer) -> list[Distance]:
