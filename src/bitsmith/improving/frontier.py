@@ -41,6 +41,12 @@ class Frontier:
         """False where the network cannot be cut: it has branches, or takes one number of samples only."""
         return not has_branches(self.network) and fixed_count(self.network) is None
 
+    @cached_property
+    def values(self) -> dict[str, ir.Value]:
+        """Inputs and what nodes make, by name."""
+        graph = self.network.graph
+        return {v.name or "": v for v in (*graph.inputs, *(v for node in graph for v in node.outputs))}
+
     def each(self, wanted: Sequence[str], reach: str, look: Callable[[int, Batch], R]) -> Iterator[R]:
         """What `look` makes of the wanted values, batch after batch, on all processors; then the frontier lies at the value `reach`.
 
@@ -67,8 +73,7 @@ class Frontier:
 
     def beyond(self, reach: str) -> tuple[set[ir.Node], list[str]]:
         """The nodes that lie in front of a frontier there, and the values that are read behind it, as codes where they have some."""
-        values = values_of(self.network)
-        passed = self.passed | needed(values[reach], self.known)
+        passed = self.passed | needed(self.values[reach], self.known)
         if not self.moves:
             return passed, []
         read = (v for node in self.network.graph if node not in passed for v in node.inputs if v is not None and constant(v) is None)
@@ -78,8 +83,8 @@ class Frontier:
         """A batch at the frontier -> the wanted values."""
         if not self.passed:
             return Session(self.network, wanted, threads=1).run
-        values, missing = values_of(self.network), [name for name in dict.fromkeys(wanted) if name not in self.known]
-        nodes = {node for name in missing for node in needed(values[name], self.known)}
+        missing = [name for name in dict.fromkeys(wanted) if name not in self.known]
+        nodes = {node for name in missing for node in needed(self.values[name], self.known)}
         if not missing:
             return lambda batch: batch
         part = cut_out(self.network, [node for node in self.network.graph if node in nodes], self.known, missing)
@@ -97,10 +102,6 @@ def coded(value: ir.Value) -> ir.Value:
         return value
     zero_point = node.inputs[2].const_value if len(node.inputs) > 2 and node.inputs[2] is not None else None
     return node.inputs[0] if zero_point is not None and zero_point.dtype in CODES else value
-
-
-def values_of(network: ir.Model) -> dict[str, ir.Value]:
-    return {v.name or "": v for v in (*network.graph.inputs, *(v for node in network.graph for v in node.outputs))}
 
 
 def in_order(run: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
