@@ -15,7 +15,7 @@ def percentile(statistics: Statistics, placing: Placing, *, percent: float = 99.
     """
     low, high, counts = statistics.bins()
     minimum, maximum = statistics.minimum, statistics.maximum
-    low, high = (np.where(abs(edge) <= ZERO_BIN, 0, edge) for edge in (low, high))
+    low, high = (np.clip(np.where(abs(edge) <= ZERO_BIN, 0, edge), minimum, maximum) for edge in (low, high))
     low[0], high[-1] = minimum, maximum
     rank = statistics.count * ((100 - percent) / 100)
     bottom = number_at(rank, low, high, counts)
