@@ -43,8 +43,8 @@ class Case:
 
 def cases() -> Iterator[Case]:
     """Everything that is measured, plain rounding to nearest unless refinements are named."""
-    w4a4 = Recipe("w4a4", (Rule(weights=4, activations=4),), ends=8)
-    plain = {"W8A8": int8(), "W8A8 per tensor": per_tensor_int8(), "W4A8": int4(), "W4A4": w4a4}
+    w6a6, w4a4 = (Recipe(f"w{bits}a{bits}", (Rule(weights=bits, activations=bits),), ends=8) for bits in (6, 4))
+    plain = {"W8A8": int8(), "W8A8 per tensor": per_tensor_int8(), "W6A6": w6a6, "W4A8": int4(), "W4A4": w4a4}
     for column in ("W8A8", "W4A4"):
         for name in estimator_names():
             yield Case("estimators", column, name, plain[column].with_rules(Rule(estimator=name)).with_refinements())

@@ -60,7 +60,7 @@ class Choice:
     def measure(self, draft: Draft) -> float:
         """Squared distance of the outputs from those in float, relative, in the form in which the target runs the network."""
         session = Session(draft.simulated())
-        return self.loss.mean(lambda batch: list(session.run(batch).values()), range(len(self.loss.samples)))
+        return self.loss.mean(lambda number: list(session.run(self.loss.samples[number]).values()), range(len(self.loss.samples)))
 
     def begin(self) -> None:
         """As the recipe `int8` does, if that loses less than leaving everything as it is: then all drafts are finished so."""

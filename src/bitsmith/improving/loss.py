@@ -14,12 +14,14 @@ MOST_SAMPLES = 256
 BATCH = 32
 KEPT = 4            # every fourth batch confirms
 Batch = Mapping[str, Array]
-Run = Callable[[Batch], Sequence[Array]]
+Run = Callable[[int], Sequence[Array]]      # the number of a batch -> the outputs
 
 
-def read_samples(data: Data) -> tuple[list[dict[str, Array]], list[Array] | None]:
-    """Batches of the first samples, and their labels where all have them."""
-    found = list(islice(data.labelled(BATCH), MOST_SAMPLES // BATCH))
+def read_samples(data: Data, fixed: int | None = None) -> tuple[list[dict[str, Array]], list[Array] | None]:
+    """Batches of the first samples, and their labels where all have them; whole batches of a fixed size where there is one."""
+    size = fixed or BATCH
+    batches = (pair for pair in data.labelled(size) if fixed is None or len(next(iter(pair[0].values()))) == fixed)
+    found = list(islice(batches, max(2, MOST_SAMPLES // size)))
     labels = [labels for _, labels in found if labels is not None]
     return [batch for batch, _ in found], labels if len(labels) == len(found) else None
 
@@ -39,22 +41,25 @@ class OutputLoss:
         fits = single and all(is_answer(o[0], y) for o, y in zip(self.outputs, labels or [], strict=True))
         self.labels = labels if fits else None
         self.measure = "cross-entropy" if fits else "squared distance of the outputs"
+        numbers = range(len(samples))
+        self.confirming = numbers[KEPT - 1::KEPT] or numbers[-1:]
+        self.deciding = [i for i in numbers if i not in self.confirming or len(samples) < KEPT]
 
     def decide(self, run: Run) -> float:
         """On most batches."""
-        return self.mean(run, [i for i in range(len(self.samples)) if i % KEPT != KEPT - 1 or len(self.samples) < KEPT])
+        return self.mean(run, self.deciding)
 
     def confirm(self, run: Run) -> float:
         """On the others (on the last one, where there are few)."""
-        return self.mean(run, list(range(KEPT - 1, len(self.samples), KEPT)) or [len(self.samples) - 1])
+        return self.mean(run, self.confirming)
 
     def mean(self, run: Run, which: Sequence[int]) -> float:
         if self.labels is not None:
-            parts = [cross_entropies(run(self.samples[i])[0], self.labels[i]) for i in which]
+            parts = [cross_entropies(run(i)[0], self.labels[i]) for i in which]
             return float(np.concatenate(parts).mean())
         squares = np.zeros(2)
         for i in which:
-            for mine, real in zip(run(self.samples[i]), self.outputs[i], strict=True):
+            for mine, real in zip(run(i), self.outputs[i], strict=True):
                 squares += np.square(mine - real, dtype=np.float64).sum(), np.square(real, dtype=np.float64).sum()
         return float(squares[0] / squares[1]) if squares[1] else float(squares[0])
 
