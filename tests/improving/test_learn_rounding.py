@@ -34,9 +34,9 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learning, "STEPS", 120)
 
 
-def draft_of(model: onnx.ModelProto) -> Draft:
+def draft_of(model: onnx.ModelProto, samples: int = 128) -> Draft:
     """Calibrated with numbers that go together, as real ones do."""
-    feeds = {name: a + 2 * a.mean(tuple(range(1, a.ndim)), keepdims=True) for name, a in networks.feeds(model, samples=128).items()}
+    feeds = {name: a + 2 * a.mean(tuple(range(1, a.ndim)), keepdims=True) for name, a in networks.feeds(model, samples=samples).items()}
     return first_draft(bs.load(model), feeds, TWO, "onnx", lambda title: nullcontext())
 
 
@@ -84,6 +84,12 @@ def test_few_samples_are_told_aloud(monkeypatch: pytest.MonkeyPatch, enough: int
     draft = draft_of(networks.mlp())
     reason = learn_rounding(draft).plan.reasons.get(draft.network.graph.name or "network", "")
     assert ("learned from 128 samples" in reason) == (enough > 128)
+
+
+@pytest.mark.parametrize("samples", [1, 7])
+def test_where_too_few_are_left_to_judge_all_learn_and_judge(samples: int) -> None:
+    draft = draft_of(networks.conv_bn_relu(), samples)
+    assert output_error(learn_rounding(draft)) <= output_error(round_weights(draft))
 
 
 def test_the_same_inputs_give_the_same_bytes() -> None:

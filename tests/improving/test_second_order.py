@@ -158,3 +158,19 @@ def test_inputs_that_are_always_zero_do_no_harm() -> None:
     found = round_weights_of(weights, line_of(weights, "int4"), silent)
     assert np.isfinite(found.weights).all()
     assert found.error <= found.nearest_error
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=st.integers(1, 300), terms=st.integers(1, 40), offset=st.sampled_from([0.0, 1.0, 1e3, 1e6]),
+       spread=st.sampled_from([0.0, 1e-6, 1e-3, 1.0]), seed=st.integers(0, 9))
+def test_inputs_that_hardly_differ_from_their_means_do_no_harm(rows: int, terms: int, offset: float, spread: float, seed: int) -> None:
+    """What float32 leaves of the products about such means is noise, which no matrix need be positive definite with."""
+    chance = np.random.default_rng(seed)
+    weights = chance.normal(size=(1, 3, terms))
+    x = (offset * chance.normal(size=(1, 1, terms)) + spread * chance.normal(size=(1, rows, terms))).astype(np.float32)
+    r = (x @ chance.normal(0, 0.02, (1, terms, 3))).astype(np.float32)
+    moments = Moments.of(x, r).centred()
+    assert np.linalg.eigvalsh(moments.hessian()).min() > 0
+    found = round_weights_of(weights, line_of(weights, "int4"), moments)
+    assert np.isfinite(found.weights).all()
+    assert found.error <= found.nearest_error

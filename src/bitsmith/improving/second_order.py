@@ -9,6 +9,7 @@ import numpy as np
 from bitsmith.numerics.formats import Array, Format
 
 DAMPING = 0.01                                          # of the mean of the diagonal, so that rare inputs do not rule (GPTQ's choice)
+ROUNDING = 2.0**-17                                     # of all that was summed: more than float32 leaves of it where means cancel
 UNDONE = 0.5                                            # of earlier errors; all of them would shrink weights: least squares mistrust noise
 BLOCK = 64                                              # columns that are brought up to date one by one; all others once a block
 FACTORS = (1.0, 0.925, 0.85, 0.775, 0.7, 0.6)           # of the scales, all tried
@@ -49,8 +50,10 @@ class Moments:
 
     def hessian(self) -> Array:
         """Half the second derivatives of the squared error by the weights, damped: [groups, terms, terms], positive definite."""
-        mean = np.trace(self.xx, axis1=1, axis2=2) / self.xx.shape[-1]
-        return np.asarray(self.xx + (DAMPING * np.where(mean > 0, mean, 1.0))[:, None, None] * np.eye(self.xx.shape[-1]))
+        terms, trace = self.xx.shape[-1], np.trace(self.xx, axis1=1, axis2=2)
+        summed = trace + np.square(self.x).sum(1) / self.count
+        damping = np.maximum(DAMPING * (trace / terms), ROUNDING * summed)
+        return np.asarray(self.xx + np.where(damping > 0, damping, DAMPING)[:, None, None] * np.eye(terms))
 
     def goal(self, weights: Array, hessian: Array) -> Array:
         """The real weights to round: on the way from those given to w + r x' h^-1, which come nearest to what is wanted."""

@@ -89,12 +89,14 @@ def reconstruct(task: Task, given: Array, exact: Array, wanted: Array, *, steps:
     wanted         what should come out
 
     Every eighth sample only judges: of ten moments on the way the best one counts, so that little data are not learned by heart.
+    Of fewer than eight samples all learn and all judge.
     Weights and biases are learned together, by Adam.
     """
     import torch
 
     chance, judges = torch.Generator().manual_seed(seed), np.arange(len(wanted)) % KEPT_ASIDE == KEPT_ASIDE - 1
-    source, exact_source, target = (torch.from_numpy(a[~judges]) for a in (given, exact, wanted))
+    learners, judges = (~judges, judges) if judges.any() else (~judges, ~judges)
+    source, exact_source, target = (torch.from_numpy(a[learners]) for a in (given, exact, wanted))
     judged = torch.from_numpy(given[judges]), torch.from_numpy(wanted[judges])
     soft = {name: SoftCodes(*parts) for name, parts in task.weights.items()}
     biases = {name: torch.tensor(array, requires_grad=True) for name, array in task.biases.items()}
