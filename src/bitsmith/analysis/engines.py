@@ -63,11 +63,11 @@ class Subject:
         network = self.normal.clone()
         fold_constants(network.graph)           # weights that are unpacked when the file is loaded
         found = extract_quantization(network)
-        if not found.code_names and any(not e.format.integral for e in found.plan.encodings.values()):
-            raise PlanError(f"{self.name} has floating point of fewer bits and no integers: it has no codes to compare; "
-                            "'bitsmith evaluate --against' compares its results.")
         if not found.code_names:
-            raise PlanError(f"{self.name} has no QuantizeLinear that bitsmith reads; give a file that 'bitsmith quantize' wrote.")
+            integral = all(encoding.format.integral for encoding in found.plan.encodings.values())
+            has = "no QuantizeLinear that bitsmith reads" if integral else "floating point of fewer bits and no integers"
+            raise PlanError(f"{self.name} has {has}: it computes in float, and there are no codes to compare. Give a file with quantized "
+                            "activations, or compare its results: 'bitsmith evaluate --against'.")
         return found
 
     @cached_property
