@@ -11,6 +11,7 @@ from bitsmith.errors import DataError
 from bitsmith.numerics.formats import Array
 
 LABELS = "y"
+CALLED = (LABELS, "labels")     # what an array of labels may be called, where no input is
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def wanted(value: ir.Value) -> Wanted:
 
 def choose(there: Iterable[str], inputs: Sequence[Wanted], where: str) -> Mapping[str, str]:
     """Which array is for which input: the one of its name; for a single input also 'x', or the only one. Raises DataError."""
-    names = [name for name in there if name != LABELS or any(want.name == LABELS for want in inputs)]
+    names = [name for name in there if name not in CALLED or any(want.name == name for want in inputs)]
     if all(want.name in names for want in inputs):
         return {want.name: want.name for want in inputs}
     if len(inputs) == 1 and ("x" in names or len(names) == 1):
