@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from bitsmith.analysis.fixed_point import FixedPointAnalysis, analyze_fixed_point, compare_fraction_lengths
     from bitsmith.analysis.inspect import Inspection, inspect
     from bitsmith.analysis.report_rows import ReportExtras
-    from bitsmith.analysis.search import Goal, search
+    from bitsmith.analysis.search import search
+    from bitsmith.analysis.search_hunt import Goal
     from bitsmith.analysis.search_points import Search
     from bitsmith.analysis.sensitivity import SensitivitySettings, sensitivity
     from bitsmith.analysis.sensitivity_file import Sensitivity
@@ -114,7 +115,8 @@ ROOMS = {
     "analysis.compare_estimators": ("compare_estimators", "EstimatorComparison", "EstimatorSettings"),
     "analysis.evaluate": ("Evaluation",),
     "analysis.fixed_point": ("analyze_fixed_point", "compare_fraction_lengths", "FixedPointAnalysis"),
-    "analysis.search": ("search", "Goal"),
+    "analysis.search": ("search",),
+    "analysis.search_hunt": ("Goal",),
     "analysis.search_points": ("Search",),
     "analysis.sensitivity": ("sensitivity", "SensitivitySettings"),
     "analysis.sensitivity_file": ("Sensitivity",),

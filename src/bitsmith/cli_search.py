@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from rich.console import RenderableType
 
-    from bitsmith.analysis.search import Goal
+    from bitsmith.analysis.search_hunt import Goal
     from bitsmith.analysis.search_points import Search
     from bitsmith.loading.data import Data
 
@@ -145,7 +145,8 @@ def search(
     """
     from bitsmith import display_search as display
     from bitsmith import workflow
-    from bitsmith.analysis.search import Goal, search_with_progress
+    from bitsmith.analysis.search import search_with_progress
+    from bitsmith.analysis.search_hunt import Goal
     from bitsmith.planning.budget import read_budget
     from bitsmith.planning.recipe import load_recipe
     from bitsmith.terminal import progress_bar

@@ -1,5 +1,6 @@
 """Searches over small networks whose best assignment is known."""
 
+import math
 import tomllib
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ import onnx_ir as ir
 import pytest
 
 import bitsmith as bs
-from bitsmith.analysis import search as room
+from bitsmith.analysis import search_bench, search_confirm
 from bitsmith.analysis.search import search_with_progress
 from bitsmith.analysis.search_costs import FLOAT_BITS, costs_of
 from bitsmith.analysis.search_points import Loss, Point, load_search
@@ -128,8 +129,8 @@ def test_a_killed_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         search_with_progress(network, x, given, GOAL, path, killing_after(3))
     assert len(load_search(path).points) == 3
     measured = []
-    original = room.Bench.measure
-    monkeypatch.setattr(room.Bench, "measure", lambda self, a: measured.append(a) or original(self, a))
+    original = search_bench.Bench.measure
+    monkeypatch.setattr(search_bench.Bench, "measure", lambda self, a: measured.append(a) or original(self, a))
     monkeypatch.setattr("bitsmith.analysis.sensitivity.measure_layer", None)       # all layers are known
     again = search_with_progress(network, x, given, GOAL, path)
     assert again == found()
@@ -151,23 +152,39 @@ def test_where_a_point_fails_on_other_samples_the_next_has_much_less_noise(monke
     network, x, test, labels = material()
     looked: list[float] = []
 
-    def confirm(self: room.Bench, point: Point, draft: Any) -> Point:
+    def confirm(self: search_bench.Bench, point: Point, draft: Any) -> Point:
         looked.append(point.costs.weight_bits)
         return replace(point, confirmed=Loss(200, 0.5, 0.9, 0.5 if point.costs.weight_bits < 6 else 0.0, 0.001))
 
-    monkeypatch.setattr(room.Bench, "confirm", confirm)
+    monkeypatch.setattr(search_bench.Bench, "confirm", confirm)
     found = bs.search(network, x, test=(test, labels), goal=replace(GOAL, widths=(16, 8, 7, 6, 5, 4, 3, 2)))
-    assert looked == sorted(looked)
-    assert 1 < len(looked) <= room.MOST_CONFIRMED + 1
+    kept = [bits for bits in looked if bits >= 6]
+    until = looked.index(kept[0]) + 1
+    assert looked[:until] == sorted(looked[:until])
+    assert 1 < until <= len(looked) <= search_confirm.MOST_CONFIRMED + 1
+    assert kept == sorted(kept, reverse=True), "half way back only to what is cheaper"
     assert found.best is not None
-    assert 6 <= found.best.costs.weight_bits == looked[-1] < 12
+    assert found.best.costs.weight_bits == kept[-1] < 8
+
+
+@pytest.mark.parametrize(("margin", "noise", "expected"), [
+    (1, math.inf, 0), (2, math.inf, 1), (4, math.inf, 2), (1, 0.02, 2), (8, math.inf, 3), (1, 0.0, 3)])
+def test_the_cheapest_point_by_a_margin_and_without_one_the_quietest(margin: float, noise: float, expected: int) -> None:
+    drops, errors, noises = (0.005, 0.003, -0.001, 0.0), (0.004, 0.003, 0.002, 0.003), (0.3, 0.1, 0.01, 0.001)
+    points = [SimpleNamespace(searched=Loss(400, 0.5, 0.9, drop, error), confirmed=None, number=number, assignment=lambda: None)
+              for number, (drop, error) in enumerate(zip(drops, errors, strict=True))]
+    goal = bs.Goal(tolerance=0.01)
+    hunt: Any = SimpleNamespace(found=SimpleNamespace(points=points), goal=goal, noise=lambda point: noises[point.number],
+                                cost=lambda point: float(point.number), problem=SimpleNamespace(limits=[]),
+                                within=lambda point: point.searched.at_most(1) <= goal.tolerance)
+    assert search_confirm.cheapest_within(hunt, noise, margin) == expected
 
 
 @pytest.mark.parametrize(("drop", "error", "advised"), [(0.0125, 0.0075, True), (0.0125, 0.001, False), (0.005, 0.0075, False)])
 def test_a_loss_that_may_be_chance_asks_for_more_samples(drop: float, error: float, advised: bool) -> None:
     point = SimpleNamespace(searched=Loss(400, 0.5, 0.9, drop, error), confirmed=None)
     hunt: Any = SimpleNamespace(found=SimpleNamespace(points=[point]), goal=bs.Goal(tolerance=0.01), late=False, cost=lambda point: 1.0)
-    assert ("give more test samples" in " ".join(room.last_words(hunt, None))) == advised
+    assert ("give more test samples" in " ".join(search_confirm.last_words(hunt, None))) == advised
 
 
 def test_limits_hold_and_impossible_ones_say_what_is_possible() -> None:

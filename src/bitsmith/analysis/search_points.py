@@ -37,6 +37,10 @@ class Loss:
     drop: float
     error: float
 
+    def at_most(self, errors: float) -> float:
+        """The drop and so many standard errors more."""
+        return self.drop + errors * self.error
+
 
 @dataclass(frozen=True)
 class Point:
