@@ -330,7 +330,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     ((*EVALUATE, "--data", TEST, "--metric", "wrong_metrics:raises"), "KeyError: 'scores' (wrong_metrics.py, line 2)"),
     ((*EVALUATE, "--data", TEST, "--metric", "wrong_metrics:words"), "ValueError: could not convert"),
     ((*EVALUATE, "--data", TEST, "--metric", "broken_metrics:f"), "SyntaxError"),
-    (("verify", NET, "--data", TEST), "give a file that 'bitsmith quantize' wrote"),
+    (("verify", NET, "--data", TEST), "Give a file with quantized activations"),
     (("plan", "show", "no.plan.json"), "There is no file 'no.plan.json'"),
     (("plan", "show", NET), "is not a plan"),
     (("plan", "show", "."), "is not a plan"),

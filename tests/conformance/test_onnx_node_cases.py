@@ -120,7 +120,7 @@ OURS = {"QuantizeLinear": quantize, "DequantizeLinear": dequantize, "QLinearConv
         "QLinearMatMul": quantized_product, "ConvInteger": convolve, "MatMulInteger": multiply}
 
 
-@pytest.mark.parametrize("case", collect())
+@pytest.mark.parametrize("case", list(collect()))
 def test_as_the_standard_expects(case: Any) -> None:
     (node,) = case.model.graph.node
     given, (expected,) = (list(map(array, held)) for held in case.data_sets[0])
