@@ -81,6 +81,7 @@ SOURCES: dict[str, tuple[Callable[[], Any], bool]] = {      # what makes it, and
     "labelled samples": (lambda: list(zip(X, Y, strict=True)), True),
     "labelled batches": (lambda: [(X[:7], Y[:7]), (X[7:], Y[7:])], True),
     "mappings": (lambda: [{"input": X[:7], "y": Y[:7]}, {"input": X[7:], "y": Y[7:]}], True),
+    "mappings with labels": (lambda: [{"input": X[:7], "labels": Y[:7]}, {"input": X[7:], "labels": Y[7:]}], True),
     "generator": (lambda: (batch for batch in (X[:2], X[2:])), False),
     "labelled generator": (lambda: ((X[i], Y[i]) for i in range(10)), True),
     "function": (lambda: lambda: iter([X[:2], X[2:]]), False),

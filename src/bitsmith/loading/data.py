@@ -12,7 +12,7 @@ import onnx_ir as ir
 from bitsmith.errors import DataError
 from bitsmith.loading.arrays import Held, Lazy, open_npy, open_npz
 from bitsmith.loading.images import Images, Preprocessing, list_images
-from bitsmith.loading.inputs import CALLED, LABELS, Wanted, check_lengths, choose, wanted_by
+from bitsmith.loading.inputs import LABELS, Wanted, check_lengths, choose, name_of_labels, wanted_by
 from bitsmith.loading.items import Chunk, Items, as_array, chunk_length, is_array, read_item
 from bitsmith.numerics.formats import Array
 
@@ -201,11 +201,11 @@ def data_of(arrays: Mapping[str, Lazy], inputs: Sequence[Wanted], where: str, ca
         array = arrays[chosen[want.name]]
         want.check_shape(array.shape, names[want.name])
         want.check_type(array.dtype, names[want.name])
-    called_labels = next((name for name in CALLED if name in arrays and name not in chosen.values()), LABELS)
-    labels = None if called_labels in chosen.values() else arrays.get(called_labels)
+    named = name_of_labels(arrays, chosen)
+    labels = None if named is None else arrays[named]
     if labels is not None and not labels.shape:
         raise DataError(f"{where} has a single label; there must be one for each sample.")
-    used = {key: arrays[key] for key in chosen.values()} | ({} if labels is None else {called_labels: labels})
+    used = {key: arrays[key] for key in (*chosen.values(), *([] if named is None else [named]))}
     samples = check_lengths({key: array.shape[0] for key, array in used.items()}, where)
     return Data(Arrays({name: arrays[key] for name, key in chosen.items()}, labels), inputs, samples, called=names)
 

@@ -1,6 +1,6 @@
 """What a network's inputs want, and whether arrays are that: names, shapes, types, numbers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from bitsmith.errors import DataError
 from bitsmith.numerics.formats import Array
 
 LABELS = "y"
-CALLED = (LABELS, "labels")     # what an array of labels may be called, where no input is
+CALLED = (LABELS, "labels")     # what an array of labels may be called, where no input is: the first of these counts
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,11 @@ def choose(there: Iterable[str], inputs: Sequence[Wanted], where: str) -> Mappin
     found = ", ".join(f"'{name}'" for name in names) or "none"
     needed = ", ".join(f"'{want.name}'" for want in inputs)
     raise DataError(f"{where} has the arrays {found} and the network needs {needed}{' (or x)' if len(inputs) == 1 else ''}; rename them.")
+
+
+def name_of_labels(there: Container[str], chosen: Mapping[str, str]) -> str | None:
+    """Which array holds the labels, beside those that `choose` chose; None where there are none."""
+    return next((name for name in CALLED if name in there and name not in chosen.values()), None)
 
 
 def check_lengths(lengths: Mapping[str, int], where: str) -> int:

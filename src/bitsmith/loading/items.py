@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bitsmith.errors import DataError
-from bitsmith.loading.inputs import LABELS, Wanted, check_lengths, choose
+from bitsmith.loading.inputs import LABELS, Wanted, check_lengths, choose, name_of_labels
 from bitsmith.numerics.formats import Array
 
 Chunk = tuple[dict[str, Array], Array | None]       # arrays by input name, labels
@@ -65,7 +65,7 @@ def join(chunks: Sequence[Chunk]) -> Chunk:
 
 
 def read_item(item: Any, inputs: Sequence[Wanted]) -> Chunk:
-    """A batch, or a single sample as a batch of one. A pair of arrays and labels, a mapping (labels under 'y'), or the arrays in order."""
+    """A batch, or a single sample as a batch of one. A pair of arrays and labels, a mapping (labels as in an .npz), or arrays in order."""
     arrays, labels = name_arrays(item, inputs)
     found = {want.name: as_array(arrays[want.name], want.name) for want in inputs}
     given = None if labels is None else as_array(labels, LABELS)
@@ -86,7 +86,8 @@ def name_arrays(item: Any, inputs: Sequence[Wanted]) -> tuple[Mapping[str, Any],
     """Arrays by input, and labels or None."""
     if isinstance(item, Mapping):
         chosen = choose(item, inputs, "A batch")
-        return {name: item[key] for name, key in chosen.items()}, None if LABELS in chosen.values() else item.get(LABELS)
+        named = name_of_labels(item, chosen)
+        return {name: item[key] for name, key in chosen.items()}, None if named is None else item[named]
     parts: list[Any] = list(item) if has_parts(item) else [item]
     if len(parts) == 2 and isinstance(parts[0], Mapping):
         return name_arrays(parts[0], inputs)[0], parts[1]
