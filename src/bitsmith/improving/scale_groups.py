@@ -9,7 +9,7 @@ import onnx_ir as ir
 from bitsmith.graph import constant
 from bitsmith.improving.draft import Draft
 from bitsmith.numerics import Encoding, Integer
-from bitsmith.numerics.encoding import LARGEST_SCALE, SMALLEST_SCALE
+from bitsmith.numerics.encoding import LARGEST_SCALE, SMALLEST_SCALE, are_powers_of_two
 from bitsmith.numerics.formats import Array
 from bitsmith.planning.plan import Plan
 from bitsmith.planning.recipe import Rule
@@ -34,7 +34,7 @@ class Group:
     @property
     def in_powers(self) -> bool:
         """Are all scales powers of two? They stay such."""
-        return bool((np.frexp(self.encoding.scale)[0] == 0.5).all())
+        return are_powers_of_two(self.encoding.scale)
 
     def scaled(self, factor: float) -> Encoding:
         """The same codes, wider or narrower by exp(factor)."""

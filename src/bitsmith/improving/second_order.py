@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from bitsmith.numerics.encoding import are_powers_of_two
 from bitsmith.numerics.formats import Array, Format
 
 DAMPING = 0.01                                          # of the mean of the diagonal, so that rare inputs do not rule (GPTQ's choice)
@@ -100,7 +101,7 @@ class Line:
         """True where scales can be chosen: one for whole channels, or several for one channel alone; none a power of two on purpose."""
         firsts = np.stack([self.shares[..., s.start] for s in self.segments], -1)
         apart = len(self.segments) == 1 or len(np.unique(firsts)) == firsts.size
-        return apart and bool((np.frexp(self.scale)[0] != 0.5).any())
+        return apart and not are_powers_of_two(self.scale)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,11 @@ PART = 2**18            # numbers that are encoded in one go
 READABLE = 4096         # scales that are written as text
 
 
+def are_powers_of_two(scale: Array) -> bool:
+    """Is every scale one?"""
+    return bool((np.frexp(scale)[0] == 0.5).all())
+
+
 @dataclass(frozen=True)
 class Blocks:
     """How a tensor is cut into pieces with one scale each: along every axis named in `sizes`, blocks of that many elements.

@@ -4,7 +4,6 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from functools import reduce
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 from bitsmith.calibration.ranges import Placing, Range, parse_estimator
@@ -12,7 +11,7 @@ from bitsmith.calibration.statistics import Statistics
 from bitsmith.errors import StatisticsError
 from bitsmith.graph import constant
 from bitsmith.numerics import Format, Integer
-from bitsmith.numerics.encoding import Encoding, spanning
+from bitsmith.numerics.encoding import Encoding, are_powers_of_two, spanning
 from bitsmith.operators import is_clamp, operator_of
 from bitsmith.operators.raw import as_it_comes
 from bitsmith.planning.accepts import Accepts
@@ -117,8 +116,8 @@ def known_beforehand(leaders: list[ir.Value], format: Format) -> Encoding | None
 def suits(encoding: Encoding, asked: Rule, accepts: Accepts) -> bool:
     """True where a rule leaves it open that an activation is encoded so."""
     symmetric = bool(asked.symmetric_activations) or not accepts.zero_points
-    power = np.frexp(encoding.scale)[0] == 0.5
-    return asked.estimator is None and (power or not asked.power_of_two) and (not symmetric or not encoding.zero_point)
+    fine = not asked.power_of_two or are_powers_of_two(encoding.scale)
+    return asked.estimator is None and fine and (not symmetric or not encoding.zero_point)
 
 
 def find_range(leaders: list[ir.Value], statistics: Mapping[str, Statistics], estimate: Callable[[Statistics], Range]) -> Range:

@@ -95,7 +95,8 @@ def reconstruct(task: Task, given: Array, exact: Array, wanted: Array, *, steps:
     import torch
 
     chance, judges = torch.Generator().manual_seed(seed), np.arange(len(wanted)) % KEPT_ASIDE == KEPT_ASIDE - 1
-    learners, judges = (~judges, judges) if judges.any() else (~judges, ~judges)
+    learners = ~judges
+    judges = judges if judges.any() else learners
     source, exact_source, target = (torch.from_numpy(a[learners]) for a in (given, exact, wanted))
     judged = torch.from_numpy(given[judges]), torch.from_numpy(wanted[judges])
     soft = {name: SoftCodes(*parts) for name, parts in task.weights.items()}
